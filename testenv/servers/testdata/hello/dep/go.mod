@@ -1,0 +1,3 @@
+module example.net/hello
+
+go 1.26.0

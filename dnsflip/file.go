@@ -1,0 +1,113 @@
+package dnsflip
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// maxFile bounds the last-known file: room for tens of thousands of services.
+const maxFile = 64 << 20
+
+// encode writes a view as the last-known file holds it.
+func encode(v View) ([]byte, error) {
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return nil, fmt.Errorf("encode view: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+// decode reads what encode wrote, in its normal form. It trusts nothing.
+func decode(data []byte) (View, error) {
+	var v View
+	if err := json.Unmarshal(data, &v); err != nil {
+		return View{}, fmt.Errorf("decode view: %w", err)
+	}
+	if err := v.Validate(); err != nil {
+		return View{}, fmt.Errorf("validate view: %w", err)
+	}
+	return v.normal(), nil
+}
+
+// load reads a last-known file. One that holds no valid view is renamed, so
+// that the next start does not stumble over it and nothing is lost.
+func load(file string) (View, error) {
+	data, err := read(file)
+	if err != nil {
+		return View{}, fmt.Errorf("read last-known file: %w", err)
+	}
+	v, err := decode(data)
+	if err != nil {
+		aside := file + ".corrupt"
+		if renameErr := os.Rename(file, aside); renameErr != nil {
+			return View{}, fmt.Errorf("last-known file %s is corrupt: %w", file, errors.Join(err, renameErr))
+		}
+		return View{}, fmt.Errorf("last-known file %s is corrupt and now is %s; the next view from Consul replaces it: %w", file, aside, err)
+	}
+	return v, nil
+}
+
+func read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	// One byte more than allowed tells a file that is too long, and makes
+	// it one that does not decode.
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// save writes the last-known file so that after a crash at any moment there
+// is the old one or the new one.
+func save(file string, v View) error {
+	data, err := encode(v)
+	if err != nil {
+		return err
+	}
+	if len(data) > maxFile {
+		return fmt.Errorf("%s would have %d bytes, more than the %d that are read back", file, len(data), maxFile)
+	}
+	tmp := file + ".tmp"
+	if err := write(tmp, data); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+func write(file string, data []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
+}
+
+func remove(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// syncDir makes a rename in the directory last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,85 @@
+package dnsflip
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func FuzzDecode_TakesOnlyWhatCanBeServed(f *testing.F) {
+	f.Add([]byte(`{"zone":{"name":"a.test","name_servers":["ns.b","n.a.test"],"admin":"a@b","ttl":"1m","negative_ttl":"5s"},"serial":1,"name_server_addrs":{"n.a.test":["192.0.2.53"]},` +
+		`"flips":{"w":{"live":"blue","ttl":"5s","pools":{"blue":["::ffff:192.0.2.1","2001:db8::1"],"green":[]}}}}`))
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"flips":{"":{}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := decode(data)
+		if err != nil {
+			return
+		}
+		again, err := encode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(again)
+		if err != nil {
+			t.Fatalf("what was decoded can't be decoded again: %v\n%s", err, again)
+		}
+		if !reflect.DeepEqual(got, v) {
+			t.Fatalf("got %+v, want %+v", got, v)
+		}
+		s := compile(&v, "")
+		for name, n := range s.nodes {
+			if n.alias != nil && (n.alias.targets == nil || s.nodes[n.alias.targets[0].name] == nil) {
+				t.Fatalf("%s leads nowhere", name)
+			}
+		}
+	})
+}
+
+func TestSave_LeavesNothingButTheFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "view.json")
+	// What a crash left behind.
+	if err := os.WriteFile(file+".tmp", []byte(strings.Repeat("x", 1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := manyView().normal()
+	if err := save(file, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !sameAnswers(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 {
+		t.Errorf("the directory holds %v", entries)
+	}
+}
+
+func TestLoad_RefusesAFileWithoutEnd(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "view.json")
+	data, err := encode(manyView())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, maxFile+10); err != nil { // sparse
+		t.Fatal(err)
+	}
+	if _, err := load(file); err == nil || !strings.Contains(err.Error(), "is corrupt") {
+		t.Errorf("got %v", err)
+	}
+}

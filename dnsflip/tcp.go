@@ -1,0 +1,71 @@
+package dnsflip
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// Timeouts of TCP connections, RFC 7766 section 6.2.3: how long one
+// may wait for its next query, and how long a message may take once it has
+// begun.
+const (
+	tcpIdle    = 15 * time.Second
+	tcpMessage = 5 * time.Second
+)
+
+func (s *Server) serveTCP(l *net.TCPListener) {
+	for {
+		conn, err := l.AcceptTCP()
+		if err != nil {
+			if !s.again(tcp, err) {
+				return
+			}
+			continue
+		}
+		if !s.conns.add(conn) {
+			s.cfg.Log.Debug("too many TCP connections", "client", conn.RemoteAddr(), "open", s.conns.open())
+			conn.Close() //nolint:errcheck // nothing was said on it
+			continue
+		}
+		s.serving.Go(func() {
+			defer s.conns.remove(conn)
+			if err := s.converse(conn); !errors.Is(err, io.EOF) {
+				s.cfg.Log.Debug("DNS connection ended", "transport", tcp, "client", conn.RemoteAddr(), "error", err)
+			}
+		})
+	}
+}
+
+// converse answers the queries of a connection in their order. A client may
+// send the next ones before it has the replies (RFC 7766 section 6.2.1.1). It
+// returns why the conversation ended, io.EOF if the client has hung up.
+func (s *Server) converse(conn net.Conn) error {
+	var length [2]byte
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(tcpIdle)); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, length[:]); err != nil {
+			return err
+		}
+		if err := conn.SetDeadline(time.Now().Add(tcpMessage)); err != nil {
+			return err
+		}
+		packet := make([]byte, binary.BigEndian.Uint16(length[:]))
+		if _, err := io.ReadFull(conn, packet); err != nil {
+			return err
+		}
+		reply := s.respond(packet, tcp)
+		if reply == nil {
+			return errors.New("client sent no query")
+		}
+		// The length and the message in one segment, RFC 7766 section 8.
+		message := binary.BigEndian.AppendUint16(make([]byte, 0, len(length)+len(reply)), uint16(len(reply)))
+		if _, err := conn.Write(append(message, reply...)); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,118 @@
+// Package dnsflip is an authoritative DNS server whose answers are derived
+// from the live records of services: each service's name is a CNAME to the
+// name of its live pool, in the same answer with that pool's addresses.
+package dnsflip
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"switchd/spec"
+)
+
+// View is everything that answers are made from. It is immutable once
+// published.
+type View struct {
+	Zone   spec.Zone `json:"zone"`
+	Serial uint32    `json:"serial"` // the zone's SOA serial, RFC 1982
+	// At is when the view was last known to be what Consul holds.
+	At    time.Time       `json:"at"`
+	Flips map[string]Flip `json:"flips"` // by label within the zone, lower case
+	// NameServerAddrs are the addresses of those of the zone's name servers
+	// whose names are inside the zone, by host name.
+	NameServerAddrs map[string][]netip.Addr `json:"name_server_addrs,omitempty"`
+}
+
+// Flip is one service's name and its two pools.
+type Flip struct {
+	Service string        `json:"service"`
+	Live    string        `json:"live"` // the live pool; empty: no release is live yet
+	TTL     spec.Duration `json:"ttl"`  // of the CNAME
+	// Weights are the shares of answers by pool, in percent, while a share
+	// is set; empty means that the live pool gets them all.
+	Weights map[string]int `json:"weights,omitempty"`
+	// Pools are the addresses of each pool's passing nodes.
+	Pools map[string][]netip.Addr `json:"pools"`
+	// Carried names the pools that have no passing node now and keep the
+	// addresses that passed last. Carry sets it.
+	Carried []string `json:"carried,omitempty"`
+}
+
+// normal returns a deep copy in one canonical form, so that two views that
+// give the same answers are equal, and nothing of it is shared.
+func (v View) normal() View {
+	v.At = v.At.UTC().Round(0) // as it reads back from the last-known file
+	v.Zone.NameServers = slices.Clone(v.Zone.NameServers)
+	for i, host := range v.Zone.NameServers {
+		v.Zone.NameServers[i] = plain(host)
+	}
+	flips := make(map[string]Flip, len(v.Flips))
+	for label, f := range v.Flips {
+		f.Pools = normalAddrs(f.Pools)
+		f.Carried = normalList(f.Carried)
+		var weights map[string]int
+		for pool, w := range f.Weights {
+			if weights == nil {
+				weights = make(map[string]int, len(f.Weights))
+			}
+			weights[pool] = w
+		}
+		f.Weights = weights
+		flips[label] = f
+	}
+	v.Flips = flips
+	v.NameServerAddrs = normalAddrs(v.NameServerAddrs)
+	return v
+}
+
+// sameAnswers tells whether two normal views differ in At alone.
+func sameAnswers(a, b View) bool {
+	a.At = b.At
+	return reflect.DeepEqual(a, b)
+}
+
+func normalAddrs(sets map[string][]netip.Addr) map[string][]netip.Addr {
+	var normal map[string][]netip.Addr
+	for name, addrs := range sets {
+		if len(addrs) == 0 {
+			continue
+		}
+		list := make([]netip.Addr, len(addrs))
+		for i, a := range addrs {
+			list[i] = a.Unmap()
+		}
+		slices.SortFunc(list, netip.Addr.Compare)
+		if normal == nil {
+			normal = make(map[string][]netip.Addr, len(sets))
+		}
+		normal[plain(name)] = slices.Compact(list)
+	}
+	return normal
+}
+
+func normalList(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// plain writes a host name in lower case and without a final dot.
+func plain(host string) string {
+	return strings.TrimSuffix(strings.ToLower(host), ".")
+}
+
+// poolLabel is the label of a pool's name.
+func poolLabel(label, pool string) string { return label + "-" + pool }
+
+// absolute returns the canonical form of a label, or labels, in a zone.
+func absolute(label, zone string) string {
+	return dns.CanonicalName(label + "." + zone)
+}

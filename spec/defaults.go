@@ -1,0 +1,94 @@
+package spec
+
+import "time"
+
+// What holds where the inputs say nothing. examples/shop tells it to people.
+
+func defaultEnvironment(name string) Environment {
+	return Environment{Name: name}
+}
+
+func defaultZone(name string) Zone {
+	return Zone{
+		Name:        name,
+		Admin:       "hostmaster@" + name,
+		TTL:         Duration(60 * time.Second),
+		NegativeTTL: Duration(5 * time.Second),
+	}
+}
+
+func defaultService(name string) Service {
+	return Service{
+		Name:    name,
+		Runtime: Runtime{StopSignal: "SIGTERM", StopGrace: Duration(10 * time.Second)},
+		Health:  Health{Path: "/healthz", Interval: Duration(2 * time.Second), Timeout: Duration(time.Second)},
+		Roll: Roll{
+			Quorum:          1,
+			MaxUnavailable:  1,
+			MinHealthyTime:  Duration(10 * time.Second),
+			HealthyDeadline: Duration(5 * time.Minute),
+		},
+		Switch:    Switch{Kind: SwitchDNS, Name: name, TTL: Duration(5 * time.Second)},
+		Drain:     Drain{Below: 0.1, For: Duration(time.Minute)},
+		Bake:      Duration(10 * time.Minute),
+		AfterBake: AfterBakeKeep,
+		Deadlines: defaultDeadlines(),
+	}
+}
+
+func defaultPool(string) Pool { return Pool{} }
+
+func defaultSmoke(name string) Smoke {
+	return Smoke{
+		Name:      name,
+		Method:    "GET",
+		Path:      "/",
+		Status:    200,
+		Timeout:   Duration(5 * time.Second),
+		Retries:   2,
+		RetryWait: Duration(time.Second),
+	}
+}
+
+func defaultWarmup() Warmup {
+	return Warmup{
+		Path:      "/",
+		Rate:      20,
+		Ramp:      Duration(30 * time.Second),
+		Window:    Duration(5 * time.Second),
+		Windows:   3,
+		Tolerance: 0.2,
+	}
+}
+
+func defaultAnalysis() Analysis {
+	return Analysis{Interval: Duration(time.Minute), Looks: 5}
+}
+
+func defaultMetric(name string) Metric { return Metric{Name: name} }
+
+func defaultApproval(name string) Approval { return Approval{Name: name} }
+
+func defaultDeadlines() map[string]Deadline {
+	deadlines := map[string]Deadline{
+		"queued":     {After: Duration(time.Hour)},
+		"staging":    {After: Duration(15 * time.Minute)},
+		"rolling":    {After: Duration(30 * time.Minute)},
+		"smoke":      {After: Duration(5 * time.Minute)},
+		"warmup":     {After: Duration(10 * time.Minute)},
+		"canary":     {After: Duration(time.Hour)},
+		"approval":   {After: Duration(24 * time.Hour)},
+		"switching":  {After: Duration(5 * time.Minute)},
+		"draining":   {After: Duration(15 * time.Minute), Then: ThenContinue},
+		"converging": {After: Duration(time.Hour)},
+	}
+	for phase, d := range deadlines {
+		if d.Then == "" {
+			d.Then = ThenHalt
+			deadlines[phase] = d
+		}
+	}
+	return deadlines
+}
+
+func defaultDeadline(phase string) Deadline { return defaultDeadlines()[phase] }

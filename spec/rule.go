@@ -1,0 +1,191 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"net/mail"
+	"net/url"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// rule is what a text must be.
+type rule struct {
+	want string // completes "must be …"
+	ok   func(string) bool
+	// more is a sentence on what is wrong with a text, if there is more to
+	// say; it may be nil.
+	more func(string) string
+}
+
+// hint is that sentence, with a space before it.
+func (r rule) hint(given string) string {
+	if r.more == nil {
+		return ""
+	}
+	return r.more(given)
+}
+
+func oneOf(names ...string) rule {
+	r := rule{
+		want: quoted(names),
+		ok:   func(s string) bool { return slices.Contains(names, s) },
+		more: func(s string) string { return didYouMean(s, names) },
+	}
+	if len(names) > 1 {
+		r.want = "one of " + r.want
+	}
+	return r
+}
+
+func matching(want, pattern string, longest int) rule {
+	re := regexp.MustCompile(`\A(?:` + pattern + `)\z`)
+	return rule{want: want, ok: func(s string) bool { return len(s) <= longest && re.MatchString(s) }}
+}
+
+// Labels are those of RFC 1123 section 2.1, in lower case, as DNS compares
+// without case and Consul doesn't.
+const labelPattern = `[a-z0-9](?:[a-z0-9-]*[a-z0-9])?`
+
+func labelRule() rule {
+	return matching("a DNS label: a-z, 0-9 and inner \"-\", at most 63 characters", labelPattern, 63)
+}
+
+// serviceRule leaves room for "-green".
+func serviceRule() rule {
+	return matching("a DNS label: a-z, 0-9 and inner \"-\", at most 57 characters", labelPattern, 57)
+}
+
+func domainRule() rule {
+	r := matching("a domain name in lower case without a final dot, such as \"apps.test\"", labelPattern+`(?:\.`+labelPattern+`)*`, 253)
+	return r.and(func(s string) bool {
+		return !slices.ContainsFunc(strings.Split(s, "."), func(l string) bool { return len(l) > 63 })
+	})
+}
+
+// nodeRule keeps the case, because Consul's node names do.
+func nodeRule() rule {
+	const part = `[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?`
+	return matching("a Consul node name: letters, digits, inner \"-\" and \".\", at most 253 characters", part+`(?:\.`+part+`)*`, 253)
+}
+
+func metaKeyRule() rule {
+	return matching("a Consul metadata key: letters, digits, \"-\" and \"_\", at most 128 characters", `[A-Za-z0-9_-]+`, 128)
+}
+
+func metaValueRule() rule {
+	return rule{want: "a text of at most 512 bytes", ok: func(s string) bool { return len(s) <= 512 }}
+}
+
+func envNameRule() rule {
+	return matching("the name of an environment variable: letters, digits and \"_\", not a digit first", `[A-Za-z_][A-Za-z0-9_]*`, 256)
+}
+
+// headerRule is a field name, RFC 9110 section 5.1.
+func headerRule() rule {
+	return matching("the name of an HTTP header, such as \"Content-Type\"", "[A-Za-z0-9!#$%&'*+.^_`|~-]+", 256)
+}
+
+func lineRule() rule {
+	return rule{
+		want: "a text on one line, without control characters, of at most 4096 bytes",
+		ok:   func(s string) bool { return len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl) },
+	}
+}
+
+func wordRule() rule {
+	r := lineRule().and(func(s string) bool { return s != "" && !strings.ContainsFunc(s, unicode.IsSpace) })
+	r.want = "a text without spaces"
+	return r
+}
+
+// argumentRule is what execve(2) takes.
+func argumentRule() rule {
+	return rule{
+		want: "a text without NUL bytes, of at most 64 KiB",
+		ok:   func(s string) bool { return len(s) <= 64<<10 && !strings.Contains(s, "\x00") },
+	}
+}
+
+func varRule() rule {
+	return rule{want: "a text of at most 1024 bytes", ok: func(s string) bool { return len(s) <= 1024 }}
+}
+
+func pathRule() rule {
+	return rule{
+		want: "a path that starts with \"/\", without spaces, such as \"/healthz\"",
+		ok: func(s string) bool {
+			u, err := url.ParseRequestURI(sample(s))
+			return err == nil && strings.HasPrefix(s, "/") && u.Host == "" && wordRule().ok(s)
+		},
+	}
+}
+
+func queryRule() rule {
+	return rule{
+		want: "a PromQL query of at most 16 KiB",
+		ok:   func(s string) bool { return len(s) <= 16<<10 && strings.TrimSpace(s) != "" },
+	}
+}
+
+// patternRule takes what Go's regexp package does (RE2).
+func patternRule() rule {
+	return rule{
+		want: "a regular expression (RE2) of at most 4096 bytes",
+		ok: func(s string) bool {
+			_, err := regexp.Compile(sample(s))
+			return err == nil && len(s) <= 4096
+		},
+		more: func(s string) string {
+			var wrong *syntax.Error
+			if _, err := regexp.Compile(sample(s)); errors.As(err, &wrong) {
+				return fmt.Sprintf(" There is a %v: %s", wrong.Code, wrong.Expr)
+			}
+			return ""
+		},
+	}
+}
+
+// urlRule refuses user and password, because everybody who may read the
+// compiled state would see them.
+func urlRule() rule {
+	return rule{
+		want: "an http or https URL without user and password, such as \"http://127.0.0.1:9090\"",
+		ok: func(s string) bool {
+			u, err := url.Parse(s)
+			return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+				u.User == nil && u.RawQuery == "" && u.Fragment == "" && wordRule().ok(s) && fixed(s)
+		},
+	}
+}
+
+// mailRule is an addr-spec, RFC 5322 section 3.4.1.
+func mailRule() rule {
+	return rule{
+		want: "a mail address, such as \"hostmaster@apps.test\"",
+		ok: func(s string) bool {
+			a, err := mail.ParseAddress(s)
+			return err == nil && a.Address == s && len(s) <= 254
+		},
+	}
+}
+
+func (r rule) and(more func(string) bool) rule {
+	first := r.ok
+	r.ok = func(s string) bool { return first(s) && more(s) }
+	return r
+}
+
+// fixed tells whether the text holds no runtime variable, for values that are
+// used where these aren't known.
+func fixed(s string) bool { return sample(s) == s }
+
+// sample is the text as it may look once its runtime variables are known.
+func sample(s string) string {
+	return Vars{
+		Service: "x", Pool: Blue, Other: Green, Version: "1", Node: "x", Address: "127.0.0.1", Port: "1", Dir: "x",
+	}.Expand(s)
+}

@@ -1,0 +1,45 @@
+package spec
+
+import "strings"
+
+// Vars are what is known only where and when a text is used. HCL inputs write
+// them as ${pool}; the compiled state keeps them as {{pool}}.
+type Vars struct {
+	Service string
+	Pool    string // the pool in question: the node's own, or the canary's
+	Other   string // the other pool
+	Version string
+	Node    string
+	Address string
+	Port    string
+	Dir     string // the unpacked release
+}
+
+func (v Vars) pairs() []string {
+	return []string{
+		"{{service}}", v.Service,
+		"{{pool}}", v.Pool,
+		"{{other_pool}}", v.Other,
+		"{{version}}", v.Version,
+		"{{node}}", v.Node,
+		"{{address}}", v.Address,
+		"{{port}}", v.Port,
+		"{{dir}}", v.Dir,
+	}
+}
+
+// VarNames are the names that an input may use as ${name}.
+func VarNames() []string {
+	var names []string
+	for i, p := range (Vars{}).pairs() {
+		if i%2 == 0 {
+			names = append(names, strings.Trim(p, "{}"))
+		}
+	}
+	return names
+}
+
+// Expand replaces the variables in text.
+func (v Vars) Expand(text string) string {
+	return strings.NewReplacer(v.pairs()...).Replace(text)
+}

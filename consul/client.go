@@ -1,0 +1,189 @@
+// Package consul is the one adapter to Consul: client, sessions and leases,
+// fenced transactions, watches and the names of keys. It does not know what
+// the values mean.
+package consul
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// CallTimeout bounds every call that isn't a blocking query.
+const CallTimeout = 5 * time.Second
+
+// Client talks to one Consul agent. It is safe for concurrent use.
+type Client struct {
+	api *api.Client
+	dc  string
+}
+
+// NewClient returns a client for what the flags and Consul's environment
+// variables say. It does not connect.
+func NewClient(flags Flags) (*Client, error) {
+	config := flags.config()
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up the Consul client: %w", err)
+	}
+	return &Client{api: client, dc: config.Datacenter}, nil
+}
+
+// API gives Consul's own client for what has no wrapper here.
+func (c *Client) API() *api.Client { return c.api }
+
+// Entry is one KV entry.
+type Entry struct {
+	Key     string
+	Value   []byte
+	Index   uint64 // ModifyIndex, for CAS
+	Session string // the session that holds it, if any
+	// Locks counts how often it was locked; Created orders keys by birth.
+	Locks   uint64
+	Created uint64
+}
+
+func entryOf(p *api.KVPair) Entry {
+	return Entry{Key: p.Key, Value: p.Value, Index: p.ModifyIndex, Session: p.Session, Locks: p.LockIndex, Created: p.CreateIndex}
+}
+
+func consistent(ctx context.Context) *api.QueryOptions {
+	return (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
+}
+
+// Get reads a key consistently. A missing key gives an Entry with Index 0,
+// which is what creates the key in a CAS.
+func (c *Client) Get(ctx context.Context, key string) (Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	pair, _, err := c.api.KV().Get(key, consistent(ctx))
+	if err != nil {
+		return Entry{}, wrap("read "+key, err)
+	}
+	if pair == nil {
+		return Entry{Key: key}, nil
+	}
+	return entryOf(pair), nil
+}
+
+// List reads all keys under a prefix consistently, in the order of their
+// names.
+func (c *Client) List(ctx context.Context, prefix string) ([]Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	pairs, _, err := c.api.KV().List(prefix, consistent(ctx))
+	if err != nil {
+		return nil, wrap("list "+prefix, err)
+	}
+	entries := make([]Entry, 0, len(pairs))
+	for _, p := range pairs {
+		entries = append(entries, entryOf(p))
+	}
+	return entries, nil
+}
+
+// Delete deletes a key, whoever wrote it last.
+func (c *Client) Delete(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	_, err := c.api.KV().Delete(key, (&api.WriteOptions{}).WithContext(ctx))
+	return wrap("delete "+key, err)
+}
+
+// Folders lists the names directly under a prefix, folders with a final
+// slash.
+func (c *Client) Folders(ctx context.Context, prefix string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	keys, _, err := c.api.KV().Keys(prefix, "/", consistent(ctx))
+	if err != nil {
+		return nil, wrap("list "+prefix, err)
+	}
+	names := make([]string, 0, len(keys))
+	for _, key := range keys {
+		if name := key[len(prefix):]; name != "" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Service reads the instances of a service with their checks, consistently.
+func (c *Client) Service(ctx context.Context, name string) ([]*api.ServiceEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	entries, _, err := c.api.Health().Service(name, "", false, consistent(ctx))
+	if err != nil {
+		return nil, wrap("read the health of service "+name, err)
+	}
+	return entries, nil
+}
+
+// Nodes reads the names and metadata of all nodes and whether Consul holds
+// each of them for alive (its serfHealth check passes).
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	nodes, _, err := c.api.Catalog().Nodes(consistent(ctx))
+	if err != nil {
+		return nil, wrap("list the nodes", err)
+	}
+	checks, _, err := c.api.Health().State(api.HealthAny, consistent(ctx))
+	if err != nil {
+		return nil, wrap("read the health of the nodes", err)
+	}
+	alive := make(map[string]bool)
+	for _, check := range checks {
+		if check.CheckID == "serfHealth" {
+			alive[check.Node] = check.Status == api.HealthPassing
+		}
+	}
+	out := make([]Node, 0, len(nodes))
+	for _, n := range nodes {
+		out = append(out, Node{Name: n.Node, Address: n.Address, Meta: n.Meta, Alive: alive[n.Node]})
+	}
+	return out, nil
+}
+
+// Node is one machine of the catalog.
+type Node struct {
+	Name    string
+	Address string
+	Meta    map[string]string
+	Alive   bool
+}
+
+// Self is the name and the address of the agent that this client talks to.
+func (c *Client) Self(ctx context.Context) (Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	// Agent().Self has no context; the raw query carries one.
+	var self struct {
+		Config struct{ NodeName string }
+		Member struct {
+			Addr string
+		}
+		Meta map[string]string
+	}
+	if _, err := c.api.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+		return Node{}, wrap("ask the local Consul agent for its name", err)
+	}
+	return Node{Name: self.Config.NodeName, Address: self.Member.Addr, Meta: self.Meta, Alive: true}, nil
+}
+
+// Identity names the owner of the token as Consul knows it, "" where ACLs
+// are off.
+func (c *Client) Identity(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	token, _, err := c.api.ACL().TokenReadSelf((&api.QueryOptions{}).WithContext(ctx))
+	if err != nil || token == nil {
+		return ""
+	}
+	if token.Description != "" {
+		return token.Description
+	}
+	return token.AccessorID
+}

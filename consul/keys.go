@@ -1,0 +1,90 @@
+package consul
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Root is the KV folder under which every environment has its own.
+const Root = "switchd/"
+
+// Keys names the KV keys of one environment.
+type Keys struct {
+	Env string
+}
+
+// Prefix is the folder of the environment, with a final slash.
+func (k Keys) Prefix() string { return Root + k.Env + "/" }
+
+// Environment holds the compiled environment.
+func (k Keys) Environment() string { return k.Prefix() + "spec/environment" }
+
+// Specs is the folder of the compiled services.
+func (k Keys) Specs() string { return k.Prefix() + "spec/services/" }
+
+// Spec holds one compiled service.
+func (k Keys) Spec(service string) string { return k.Specs() + service }
+
+// Releases is the folder of one service's releases.
+func (k Keys) Releases(service string) string { return k.Prefix() + "releases/" + service + "/" }
+
+// Release holds one release's manifest.
+func (k Keys) Release(service, version string) string { return k.Releases(service) + version }
+
+// Lives is the folder of all live records.
+func (k Keys) Lives() string { return k.Prefix() + "live/" }
+
+// Live holds one service's live record.
+func (k Keys) Live(service string) string { return k.Lives() + service }
+
+// Rollouts is the folder of all rollout records.
+func (k Keys) Rollouts() string { return k.Prefix() + "rollouts/" }
+
+// Rollout holds one service's current or last rollout.
+func (k Keys) Rollout(service string) string { return k.Rollouts() + service }
+
+// Histories is the folder of one service's ended rollouts.
+func (k Keys) Histories(service string) string { return k.Prefix() + "history/" + service + "/" }
+
+// History holds one ended rollout.
+func (k Keys) History(service, id string) string { return k.Histories(service) + id }
+
+// Stagings is the folder of what all nodes report of one version.
+func (k Keys) Stagings(service, version string) string {
+	return k.Prefix() + "staging/" + service + "/" + version + "/"
+}
+
+// Staging holds what one node reports of one version, bound to its session.
+func (k Keys) Staging(service, version, node string) string {
+	return k.Stagings(service, version) + node
+}
+
+// Slots is the folder of one pool's slots.
+func (k Keys) Slots(service, pool string) string {
+	return k.Prefix() + "slots/" + service + "/" + pool + "/"
+}
+
+// Slot is locked by the node that may have its service down.
+func (k Keys) Slot(service, pool string, n int) string {
+	return k.Slots(service, pool) + strconv.Itoa(n)
+}
+
+// Presence is the folder in which each agent holds its node's name.
+func (k Keys) Presence() string { return k.Prefix() + "agents/" }
+
+// Lease is locked by the replica that drives the environment.
+func (k Keys) Lease() string { return k.Prefix() + "lease" }
+
+// Operators is the folder of the short leases of commands that write.
+func (k Keys) Operators() string { return k.Prefix() + "operators/" }
+
+// Serial holds the zone's serial. It stands beside the folder of the live
+// records, so that one read of LivesAndSerial sees both at one index: answers
+// and their serial never come apart.
+func (k Keys) Serial() string { return k.Prefix() + "live.serial" }
+
+// LivesAndSerial is the common prefix of Lives and Serial.
+func (k Keys) LivesAndSerial() string { return k.Prefix() + "live" }
+
+// Base is the last part of a key.
+func Base(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }

@@ -1,0 +1,207 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"switchd/consul"
+	"switchd/pools"
+	"switchd/rollout"
+)
+
+// Fence is what holds a transaction to its writer's lease.
+type Fence interface {
+	Guard() (consul.Op, error)
+}
+
+// keptRollouts is how many ended rollouts of a service its history keeps.
+const keptRollouts = 30
+
+// Commit writes a change in one transaction: the fence, the rollout record,
+// the live record and the zone's serial, each by compare-and-set. An ended
+// rollout goes into the history along with it.
+func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change) error {
+	if change.Ready != nil {
+		now, err := pools.Read(ctx, l.Consul, service(change))
+		if err != nil {
+			return err
+		}
+		if err := change.Ready(now); err != nil {
+			return err
+		}
+	}
+	var ops []consul.Op
+	if r := change.Record; r != nil {
+		value, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("write the rollout record: %w", err)
+		}
+		ops = append(ops, consul.CAS(l.Keys.Rollout(r.Service), value, r.Index))
+		if r.Phase.Ended() {
+			ops = append(ops, consul.CAS(l.Keys.History(r.Service, r.ID), value, 0))
+			forget, err := l.forget(ctx, r.Service)
+			if err != nil {
+				return err
+			}
+			ops = append(ops, forget...)
+		}
+	}
+	if change.Live != nil {
+		live, err := l.liveOps(ctx, change.Live)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, live...)
+	}
+	// The fence is asked last, so that everything above is covered by it.
+	guard, err := fence.Guard()
+	if err != nil {
+		return err
+	}
+	return l.Consul.Txn(ctx, change.What, append([]consul.Op{guard}, ops...)...)
+}
+
+func service(change *rollout.Change) string {
+	if change.Record != nil {
+		return change.Record.Service
+	}
+	return change.Live.Service
+}
+
+// liveOps writes a live record and moves the zone's serial with it, so that
+// all replicas have the same serial for the same answers.
+func (l *Ledger) liveOps(ctx context.Context, live *pools.Live) ([]consul.Op, error) {
+	if err := live.Validate(); err != nil {
+		return nil, err
+	}
+	value, err := json.Marshal(live)
+	if err != nil {
+		return nil, fmt.Errorf("write the live record: %w", err)
+	}
+	entry, err := l.Consul.Get(ctx, l.Keys.Serial())
+	if err != nil {
+		return nil, err
+	}
+	old, err := ParseSerial(entry.Value)
+	if err != nil {
+		return nil, err
+	}
+	next := strconv.FormatUint(uint64(NextSerial(old, time.Now())), 10)
+	return []consul.Op{
+		consul.CAS(l.Keys.Live(live.Service), value, live.Index),
+		consul.CAS(l.Keys.Serial(), []byte(next), entry.Index),
+	}, nil
+}
+
+// forget makes room in the history.
+func (l *Ledger) forget(ctx context.Context, service string) ([]consul.Op, error) {
+	records, err := l.History(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	var ops []consul.Op
+	for i := 0; i < min(len(records)-keptRollouts+1, consul.MaxOps/2); i++ {
+		ops = append(ops, consul.DeleteCAS(l.Keys.History(service, records[i].ID), records[i].Index))
+	}
+	return ops, nil
+}
+
+// ParseSerial reads the zone's serial; 0 for an empty value.
+func ParseSerial(value []byte) (uint32, error) {
+	if len(value) == 0 {
+		return 0, nil
+	}
+	serial, err := strconv.ParseUint(string(value), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("parse the zone's serial: %w", err)
+	}
+	return uint32(serial), nil
+}
+
+// NextSerial is the serial after old: the time where that is ahead, so that
+// it means something to people, and one more otherwise. It is never zero,
+// which some secondaries take for none (RFC 1982 section 7 allows the wrap).
+func NextSerial(old uint32, now time.Time) uint32 {
+	next := old + 1
+	if unix := uint32(now.Unix()); old == 0 || int32(unix-next) > 0 {
+		next = unix
+	}
+	if next == 0 {
+		next = 1
+	}
+	return next
+}
+
+// Operator is the short lease under which a command writes. Its session lives
+// ten seconds at most, so that a command which is suspended between its look
+// at the pools and its write can't write on what it saw minutes ago.
+type Operator struct {
+	session *consul.Session
+	key     string
+	by      string
+}
+
+// Operate opens an operator's lease; Close ends it.
+func (l *Ledger) Operate(ctx context.Context, by string) (*Operator, error) {
+	session, err := l.Consul.NewSession(ctx, consul.SessionOptions{Name: "switchd operator " + by, TTL: consul.MinSessionTTL, Delete: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Operator{session: session, key: l.Keys.Operators() + session.ID(), by: by}, nil
+}
+
+// Guard locks the operator's key within the transaction, which fails when the
+// session is gone.
+func (o *Operator) Guard() (consul.Op, error) {
+	if err := o.session.Err(); err != nil {
+		return consul.Op{}, err
+	}
+	return o.session.Lock(o.key, []byte(o.by)), nil
+}
+
+// Close ends the lease.
+func (o *Operator) Close(ctx context.Context) error { return o.session.Close(ctx) }
+
+// tries bounds how often a command looks and writes again after a conflict.
+const tries = 20
+
+// Do observes a service, asks what is to be changed and commits it under a
+// short lease of its own. When another writer was faster it looks again, so
+// that a rollback wins over a rollout in flight.
+func (l *Ledger) Do(ctx context.Context, name, by string, operation func(rollout.Situation) (*rollout.Change, error)) (*rollout.Change, error) {
+	operator, err := l.Operate(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = operator.Close(context.WithoutCancel(ctx)) }() // its TTL ends it otherwise
+	for try := 1; ; try++ {
+		s, err := l.Observe(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		change, err := operation(s)
+		if err != nil {
+			return nil, err
+		}
+		err = l.Commit(ctx, operator, change)
+		if err == nil {
+			return change, nil
+		}
+		if !errors.Is(err, consul.ErrConflict) || try == tries {
+			return nil, err
+		}
+	}
+}
+
+// NewID names a rollout: sortable by time, unique.
+func NewID(service, version string, now time.Time) string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%s-%s-%s-%s", service, version, now.UTC().Format("20060102T150405"), hex.EncodeToString(b[:]))
+}

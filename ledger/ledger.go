@@ -1,0 +1,242 @@
+// Package ledger keeps what switchd knows in Consul: desired state, releases,
+// live records, rollout records and their history. Every write that matters is
+// one fenced transaction.
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"switchd/artifact"
+	"switchd/consul"
+	"switchd/pools"
+	"switchd/rollout"
+	"switchd/spec"
+)
+
+// Ledger is one environment's state.
+type Ledger struct {
+	Consul *consul.Client
+	Keys   consul.Keys
+}
+
+// The things that can be missing.
+var (
+	ErrUnknownService     = errors.New("unknown service")
+	ErrUnknownRelease     = errors.New("unknown release")
+	ErrUnknownEnvironment = errors.New("unknown environment")
+)
+
+// Environments lists the environments that this Consul holds.
+func Environments(ctx context.Context, c *consul.Client) ([]string, error) {
+	folders, err := c.Folders(ctx, consul.Root)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range folders {
+		if name, ok := strings.CutSuffix(f, "/"); ok {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Environment reads the compiled environment.
+func (l *Ledger) Environment(ctx context.Context) (spec.Environment, error) {
+	var env spec.Environment
+	entry, err := l.Consul.Get(ctx, l.Keys.Environment())
+	if err != nil {
+		return env, err
+	}
+	if entry.Index == 0 {
+		return env, fmt.Errorf("%w %q: nothing was applied to it yet", ErrUnknownEnvironment, l.Keys.Env)
+	}
+	return env, parse(entry, &env)
+}
+
+// Service reads one service's desired state.
+func (l *Ledger) Service(ctx context.Context, name string) (spec.Service, error) {
+	var s spec.Service
+	entry, err := l.Consul.Get(ctx, l.Keys.Spec(name))
+	if err != nil {
+		return s, err
+	}
+	if entry.Index == 0 {
+		return s, fmt.Errorf("%w %q in environment %q", ErrUnknownService, name, l.Keys.Env)
+	}
+	return s, parse(entry, &s)
+}
+
+// Services reads all services' desired state, by name.
+func (l *Ledger) Services(ctx context.Context) ([]spec.Service, error) {
+	entries, err := l.Consul.List(ctx, l.Keys.Specs())
+	if err != nil {
+		return nil, err
+	}
+	services := make([]spec.Service, len(entries))
+	for i, entry := range entries {
+		if err := parse(entry, &services[i]); err != nil {
+			return nil, err
+		}
+	}
+	return services, nil
+}
+
+func parse(entry consul.Entry, into any) error {
+	if err := json.Unmarshal(entry.Value, into); err != nil {
+		return fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+	}
+	return nil
+}
+
+// Observe reads one service's facts, consistently. A service without desired
+// state is an ErrUnknownService.
+func (l *Ledger) Observe(ctx context.Context, name string) (rollout.Situation, error) {
+	var s rollout.Situation
+	var err error
+	if s.Spec, err = l.Service(ctx, name); err != nil {
+		return s, err
+	}
+	if s.Record, err = l.Record(ctx, name); err != nil {
+		return s, err
+	}
+	if s.Live, err = l.Live(ctx, name); err != nil {
+		return s, err
+	}
+	if s.Pools, err = pools.Read(ctx, l.Consul, name); err != nil {
+		return s, err
+	}
+	nodes, err := l.Consul.Nodes(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Members = make(map[string][]rollout.Member)
+	for colour, pool := range s.Spec.Pools {
+		for _, n := range pools.Members(pool, nodes) {
+			s.Members[colour] = append(s.Members[colour], rollout.Member{Node: n.Name, Alive: n.Alive})
+		}
+	}
+	if s.Record == nil || s.Record.Phase.Ended() {
+		return s, nil
+	}
+	if s.Reports, err = l.Reports(ctx, name, s.Record.Version); err != nil {
+		return s, err
+	}
+	if _, err = l.Release(ctx, name, s.Record.Version); err == nil {
+		s.Released = true
+	} else if !errors.Is(err, ErrUnknownRelease) {
+		return s, err
+	}
+	if s.Record.Phase == rollout.Queued {
+		s.Blockers, err = l.blockers(ctx, s.Spec)
+	}
+	return s, err
+}
+
+// blockers are the service's dependencies that are under way themselves.
+func (l *Ledger) blockers(ctx context.Context, s spec.Service) ([]string, error) {
+	var blockers []string
+	for _, name := range s.DependsOn {
+		record, err := l.Record(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if record != nil && !record.Phase.Ended() {
+			blockers = append(blockers, fmt.Sprintf("%s %s (%s)", name, record.Version, record.Phase))
+		}
+	}
+	return blockers, nil
+}
+
+// Record reads a service's current or last rollout, nil if there was none.
+func (l *Ledger) Record(ctx context.Context, service string) (*rollout.Record, error) {
+	entry, err := l.Consul.Get(ctx, l.Keys.Rollout(service))
+	if err != nil {
+		return nil, err
+	}
+	return rollout.ParseRecord(entry.Value, entry.Index)
+}
+
+// Live reads a service's live record, nil if nothing is live.
+func (l *Ledger) Live(ctx context.Context, service string) (*pools.Live, error) {
+	entry, err := l.Consul.Get(ctx, l.Keys.Live(service))
+	if err != nil {
+		return nil, err
+	}
+	return pools.ParseLive(entry.Value, entry.Index)
+}
+
+// Reports reads what the nodes say of a version on its way, by node.
+func (l *Ledger) Reports(ctx context.Context, service, version string) (map[string]rollout.Report, error) {
+	entries, err := l.Consul.List(ctx, l.Keys.Stagings(service, version))
+	if err != nil {
+		return nil, err
+	}
+	reports := make(map[string]rollout.Report, len(entries))
+	for _, entry := range entries {
+		var r rollout.Report
+		if err := parse(entry, &r); err != nil {
+			return nil, err
+		}
+		reports[consul.Base(entry.Key)] = r
+	}
+	return reports, nil
+}
+
+// Release reads one release's manifest.
+func (l *Ledger) Release(ctx context.Context, service, version string) (artifact.Manifest, error) {
+	entry, err := l.Consul.Get(ctx, l.Keys.Release(service, version))
+	if err != nil {
+		return artifact.Manifest{}, err
+	}
+	if entry.Index == 0 {
+		return artifact.Manifest{}, fmt.Errorf("%w %s of %s", ErrUnknownRelease, version, service)
+	}
+	m, err := artifact.ParseManifest(entry.Value)
+	if err != nil {
+		return m, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+	}
+	return m, nil
+}
+
+// Releases lists the published versions of a service, the oldest first.
+func (l *Ledger) Releases(ctx context.Context, service string) ([]artifact.Manifest, error) {
+	entries, err := l.Consul.List(ctx, l.Keys.Releases(service))
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b consul.Entry) int { return cmp.Compare(a.Created, b.Created) })
+	releases := make([]artifact.Manifest, 0, len(entries))
+	for _, entry := range entries {
+		m, err := artifact.ParseManifest(entry.Value)
+		if err != nil {
+			return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+		}
+		releases = append(releases, m)
+	}
+	return releases, nil
+}
+
+// History lists a service's ended rollouts, the oldest first.
+func (l *Ledger) History(ctx context.Context, service string) ([]*rollout.Record, error) {
+	entries, err := l.Consul.List(ctx, l.Keys.Histories(service))
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b consul.Entry) int { return cmp.Compare(a.Created, b.Created) })
+	records := make([]*rollout.Record, 0, len(entries))
+	for _, entry := range entries {
+		record, err := rollout.ParseRecord(entry.Value, entry.Index)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}

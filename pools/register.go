@@ -1,0 +1,85 @@
+package pools
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/hashicorp/consul/api"
+
+	"switchd/consul"
+	"switchd/spec"
+)
+
+// Registration is what a node says of its own instance.
+type Registration struct {
+	Service spec.Service
+	Pool    string
+	Version string
+	Release string
+	Address string
+	Port    int
+	Live    bool // whether the live record names this pool
+}
+
+// ID is the registration's name on its node.
+func ID(service, pool string) string { return service + "-" + pool }
+
+// Register writes the registration to the local Consul agent, which keeps it
+// in the catalog by anti-entropy; a registration made anywhere else would be
+// overwritten. Registering again keeps the check's state.
+func Register(ctx context.Context, c *consul.Client, r Registration) error {
+	address := net.JoinHostPort(r.Address, strconv.Itoa(r.Port))
+	share := "idle"
+	if r.Live {
+		share = "live"
+	}
+	opts := api.ServiceRegisterOpts{}.WithContext(ctx)
+	err := c.API().Agent().ServiceRegisterOpts(&api.AgentServiceRegistration{
+		ID:      ID(r.Service.Name, r.Pool),
+		Name:    r.Service.Name,
+		Address: r.Address,
+		Port:    r.Port,
+		Tags:    []string{r.Pool, share},
+		Meta:    map[string]string{MetaPool: r.Pool, MetaVersion: r.Version, MetaRelease: r.Release},
+		Check: &api.AgentServiceCheck{
+			CheckID:  "switchd:" + ID(r.Service.Name, r.Pool),
+			Name:     "GET " + r.Service.Health.Path,
+			HTTP:     "http://" + address + r.Service.Health.Path,
+			Method:   "GET",
+			Interval: r.Service.Health.Interval.String(),
+			Timeout:  r.Service.Health.Timeout.String(),
+			Status:   api.HealthCritical, // until proven
+		},
+	}, opts)
+	if err != nil {
+		return fmt.Errorf("register %s on the local Consul agent: %w", ID(r.Service.Name, r.Pool), err)
+	}
+	return nil
+}
+
+// Maintain puts the node's instance into Consul's maintenance mode, so that
+// nobody is sent to it, or takes it out again. The mode survives a restart of
+// both agents.
+func Maintain(ctx context.Context, c *consul.Client, service, pool, why string, on bool) error {
+	opts := (&api.QueryOptions{}).WithContext(ctx)
+	if on {
+		if err := c.API().Agent().EnableServiceMaintenanceOpts(ID(service, pool), why, opts); err != nil {
+			return fmt.Errorf("put %s into maintenance: %w", ID(service, pool), err)
+		}
+		return nil
+	}
+	if err := c.API().Agent().DisableServiceMaintenanceOpts(ID(service, pool), opts); err != nil {
+		return fmt.Errorf("take %s out of maintenance: %w", ID(service, pool), err)
+	}
+	return nil
+}
+
+// Deregister takes the node's instance out of the catalog.
+func Deregister(ctx context.Context, c *consul.Client, service, pool string) error {
+	if err := c.API().Agent().ServiceDeregisterOpts(ID(service, pool), (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+		return fmt.Errorf("deregister %s: %w", ID(service, pool), err)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+// Package rolling is the node's side of a release: each agent decides for
+// itself, under Consul's session locks, when its node may be taken down, and
+// replaces what runs there. It knows nothing of the switch.
+package rolling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"switchd/artifact"
+	"switchd/consul"
+	"switchd/runner"
+)
+
+// Agent runs what one node should run in one environment.
+type Agent struct {
+	Consul *consul.Client
+	Keys   consul.Keys
+	Node   string
+	// Address is what services listen on and are registered with.
+	Address string
+	Meta    map[string]string // of the node, to find its pools by
+	// Root is the data directory: journal, releases, logs.
+	Root     string
+	Runtime  runner.Runtime
+	Stager   Stager
+	Releases Releases
+	TTL      time.Duration // of the agent's session
+	// LockDelay is how long a slot stays taken after its holder's session was
+	// lost: at least what a stop that is under way can take.
+	LockDelay time.Duration
+	Log       *slog.Logger
+
+	journal *Journal
+
+	mu      sync.Mutex
+	session *consul.Session
+	units   map[string]*unit
+}
+
+// Stager brings a release onto this node: fetched, verified and unpacked.
+type Stager interface {
+	Stage(ctx context.Context, m artifact.Manifest, progress func(done, total int64)) (dir string, err error)
+}
+
+// Releases reads manifests.
+type Releases interface {
+	Release(ctx context.Context, service, version string) (artifact.Manifest, error)
+}
+
+// Run runs until ctx ends. What it started goes on running then: that is for
+// the next agent to take over.
+func (a *Agent) Run(ctx context.Context) error {
+	journal, err := OpenJournal(a.Root, a.Node)
+	if journal == nil {
+		return err
+	}
+	if err != nil {
+		a.Log.Error("journal", "error", err)
+	}
+	a.journal = journal
+	a.units = make(map[string]*unit)
+
+	var work sync.WaitGroup
+	defer work.Wait()
+	// What ran before runs again at once, with or without Consul.
+	for id, u := range journal.Units() {
+		a.unit(ctx, &work, id, u.Service.Name, u.Pool)
+	}
+	work.Go(func() { a.keepSession(ctx) })
+
+	view := newView(a.Node, a.Meta)
+	changed := make(chan struct{}, 1)
+	for _, prefix := range []string{a.Keys.Specs(), a.Keys.Rollouts(), a.Keys.Lives()} {
+		work.Go(func() {
+			a.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
+				if seen.Err != nil {
+					a.Log.Warn("consul is away; services run on", "watch", prefix, "error", seen.Err)
+					return
+				}
+				view.update(prefix, seen.Value, a.Log)
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			})
+		})
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			a.abandonSession()
+			return nil
+		case <-changed:
+		}
+		for _, o := range view.orders(a.Keys) {
+			a.unit(ctx, &work, o.id, o.service.Name, o.pool).tell(o)
+		}
+	}
+}
+
+// unit finds or begins a unit.
+func (a *Agent) unit(ctx context.Context, work *sync.WaitGroup, id, service, pool string) *unit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if u, found := a.units[id]; found {
+		return u
+	}
+	u := &unit{agent: a, id: id, service: service, pool: pool, log: a.Log.With("unit", id), orders: make(chan order, 1)}
+	a.units[id] = u
+	work.Go(func() { u.run(ctx) })
+	return u
+}
+
+// keepSession has a session at all times at which Consul allows it. The first
+// one goes on with that of the former process, and with it with the slot that
+// was held.
+func (a *Agent) keepSession(ctx context.Context) {
+	former := a.journal.Session()
+	for ctx.Err() == nil {
+		session, err := a.openSession(ctx, former)
+		if err != nil {
+			a.Log.Warn("no Consul session yet", "error", err)
+			sleep(ctx, time.Second)
+			continue
+		}
+		former = ""
+		a.mu.Lock()
+		a.session = session
+		units := make([]*unit, 0, len(a.units))
+		for _, u := range a.units {
+			units = append(units, u)
+		}
+		a.mu.Unlock()
+		for _, u := range units {
+			u.poke()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-session.Lost():
+			session.Abandon()
+		}
+	}
+}
+
+// errTwin says that another agent runs under this node's name.
+var errTwin = errors.New("another agent holds this node's name")
+
+// openSession creates the session, notes it and takes the node's name with it,
+// so that a second agent of the same name stays out.
+func (a *Agent) openSession(ctx context.Context, former string) (*consul.Session, error) {
+	session, err := a.Consul.NewSession(ctx, consul.SessionOptions{
+		Name: "switchd agent " + a.Node, TTL: a.TTL, LockDelay: a.LockDelay, Delete: true, ID: former, Log: a.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ok, err := session.Acquire(ctx, a.Keys.Presence()+a.Node, []byte(a.Address))
+	if err == nil && ok {
+		err = a.journal.SetSession(session.ID())
+		if err == nil {
+			return session, nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w (%s%s); end it, or wait until its session has expired", errTwin, a.Keys.Presence(), a.Node)
+	}
+	_ = session.Close(context.WithoutCancel(ctx)) // its TTL ends it otherwise
+	return nil, err
+}
+
+// current gives the session, or nil while there is none that can be relied on.
+func (a *Agent) current() *consul.Session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == nil || a.session.Err() != nil {
+		return nil
+	}
+	return a.session
+}
+
+// abandonSession leaves the session to the next agent of this node.
+func (a *Agent) abandonSession() {
+	a.mu.Lock()
+	session := a.session
+	a.session = nil
+	a.mu.Unlock()
+	if session != nil {
+		session.Abandon()
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

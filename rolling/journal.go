@@ -1,0 +1,217 @@
+package rolling
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"switchd/runner"
+	"switchd/spec"
+)
+
+// Journal is what an agent knows of its own node, on disk: enough to go on
+// after a kill at any instruction, and to run the last good versions without
+// Consul.
+type Journal struct {
+	path string
+
+	mu    sync.Mutex
+	state journalState
+}
+
+type journalState struct {
+	Node    string          `json:"node"`
+	Session string          `json:"session,omitempty"`
+	Units   map[string]Unit `json:"units"` // by service-pool
+}
+
+// Unit is one service in one pool on this node.
+type Unit struct {
+	// Service is the desired state that Running was started with.
+	Service spec.Service `json:"service"`
+	Pool    string       `json:"pool"`
+	// Running is the last good version, which is what this node falls back
+	// to.
+	Running *Run `json:"running,omitempty"`
+	// Move is the replacement that is under way.
+	Move *Move `json:"move,omitempty"`
+	// Refused is the last rollout whose version failed on this node; it is
+	// not tried again.
+	Refused *Refusal `json:"refused,omitempty"`
+}
+
+// Run is a version with the process that runs it.
+type Run struct {
+	Version string        `json:"version"`
+	Release string        `json:"release"` // SHA-256 of its artifact
+	Dir     string        `json:"dir"`
+	Handle  runner.Handle `json:"handle,omitempty"`
+}
+
+// Move is a replacement under way.
+type Move struct {
+	Reason  string       `json:"reason"` // the rollout, or the live record's generation
+	Service spec.Service `json:"service"`
+	To      Run          `json:"to"`
+	Slot    string       `json:"slot"` // the key that is held
+	Step    Step         `json:"step"`
+	// Deadline is when the new version must be healthy.
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// Step is how far a replacement is.
+type Step string
+
+// The steps, in their order. Each is written before it is done.
+const (
+	Stopping  Step = "stopping"
+	Starting  Step = "starting"
+	Proving   Step = "proving"   // started, not yet healthy for long enough
+	Restoring Step = "restoring" // the former version is being put back
+)
+
+// Refusal is a version that failed on this node.
+type Refusal struct {
+	Reason string `json:"reason"`
+	Why    string `json:"why"`
+}
+
+// maxJournal bounds what is read.
+const maxJournal = 16 << 20
+
+// OpenJournal reads the journal of a data directory, or begins one. A journal
+// that can't be read is set aside with an error that says so; the second
+// result is then an empty journal that can be used.
+func OpenJournal(dir, node string) (*Journal, error) {
+	j := &Journal{path: filepath.Join(dir, "journal.json"), state: journalState{Node: node, Units: map[string]Unit{}}}
+	state, err := readJournal(j.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return j, nil
+	case err != nil:
+		aside := j.path + ".corrupt"
+		if renameErr := os.Rename(j.path, aside); renameErr != nil {
+			return j, fmt.Errorf("set the unreadable journal aside: %w", renameErr)
+		}
+		return j, fmt.Errorf("the journal %s could not be read (%w); it is kept as %s and begun anew", j.path, err, aside)
+	case state.Node != node:
+		return nil, fmt.Errorf("the journal %s is of node %q and this is node %q; give each node a data directory of its own", j.path, state.Node, node)
+	}
+	j.state = state
+	return j, nil
+}
+
+func readJournal(path string) (journalState, error) {
+	var state journalState
+	file, err := os.Open(path)
+	if err != nil {
+		return state, fmt.Errorf("open the journal: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxJournal+1))
+	if err != nil {
+		return state, fmt.Errorf("read the journal: %w", err)
+	}
+	return parseJournal(data)
+}
+
+func parseJournal(data []byte) (journalState, error) {
+	var state journalState
+	if len(data) > maxJournal {
+		return state, fmt.Errorf("it is larger than %d bytes", maxJournal)
+	}
+	if err := json.Unmarshal(data, &state); err != nil {
+		return state, fmt.Errorf("parse it: %w", err)
+	}
+	if state.Node == "" {
+		return state, errors.New("it names no node")
+	}
+	if state.Units == nil {
+		state.Units = map[string]Unit{}
+	}
+	return state, nil
+}
+
+// Unit gives a unit's state.
+func (j *Journal) Unit(id string) Unit {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Units[id]
+}
+
+// Units gives the state of all units, by their ID.
+func (j *Journal) Units() map[string]Unit {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	units := make(map[string]Unit, len(j.state.Units))
+	for id, u := range j.state.Units {
+		units[id] = u
+	}
+	return units
+}
+
+// Session gives the Consul session of the former process.
+func (j *Journal) Session() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Session
+}
+
+// SetSession notes the Consul session.
+func (j *Journal) SetSession(id string) error {
+	return j.update(func(s *journalState) { s.Session = id })
+}
+
+// SetUnit notes a unit's state; it is on disk when this returns.
+func (j *Journal) SetUnit(id string, u Unit) error {
+	return j.update(func(s *journalState) { s.Units[id] = u })
+}
+
+func (j *Journal) update(change func(*journalState)) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	change(&j.state)
+	data, err := json.Marshal(j.state)
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	if err := replaceFile(j.path, data); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// replaceFile writes a file so that a crash leaves the old or the new one:
+// temp, fsync, rename, fsync of the directory.
+func replaceFile(path string, data []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temp.Name()) }() // gone after the rename
+	_, err = temp.Write(data)
+	if err == nil {
+		err = temp.Sync()
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	return dir.Sync()
+}

@@ -1,0 +1,118 @@
+package rolling
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"switchd/pools"
+	"switchd/runner"
+	"switchd/spec"
+)
+
+// supervise has the last good version running: it adopts what a former agent
+// started, and starts again what has ended.
+func (u *unit) supervise(ctx context.Context) error {
+	run := u.state.Running
+	if run == nil || u.state.Move != nil {
+		return nil
+	}
+	runtime := u.agent.Runtime
+	alive, err := runtime.Running(ctx, run.Handle)
+	if err != nil {
+		return fmt.Errorf("look after %s %s: %w", u.id, run.Version, err)
+	}
+	if alive {
+		u.watchEnd(ctx, run.Handle)
+		return nil
+	}
+	inst := u.instance(u.state.Service, *run)
+	// The agent may have died between the start and the note of it.
+	found, err := runtime.Find(ctx, inst.ID)
+	if err != nil {
+		return fmt.Errorf("look for %s: %w", inst.ID, err)
+	}
+	if len(found) > 0 {
+		u.log.Info("adopted", "version", run.Version, "handle", found[0])
+		return u.runs(ctx, found[0])
+	}
+	if time.Now().Before(u.nextStart) {
+		return nil
+	}
+	if time.Since(u.lastStart) > steady {
+		u.crashes = 0
+	}
+	u.crashes++
+	u.lastStart = time.Now()
+	backoff := min(crashBackoff<<min(u.crashes-1, 10), maxBackoff)
+	u.nextStart = time.Now().Add(backoff)
+	u.log.Warn("not running, starting it", "version", run.Version, "start", u.crashes)
+	handle, err := runtime.Start(ctx, inst)
+	if err != nil {
+		return err
+	}
+	return u.runs(ctx, handle)
+}
+
+// runs notes the handle of the last good version.
+func (u *unit) runs(ctx context.Context, h runner.Handle) error {
+	run := *u.state.Running
+	run.Handle = h
+	u.state.Running = &run
+	u.save()
+	u.watchEnd(ctx, h)
+	return nil
+}
+
+// watchEnd wakes the unit when the process ends.
+func (u *unit) watchEnd(ctx context.Context, h runner.Handle) {
+	if u.watched == h {
+		return
+	}
+	u.watched = h
+	started := time.Now()
+	go func() {
+		if err := u.agent.Runtime.Wait(ctx, h); err != nil {
+			return
+		}
+		if time.Since(started) < steady {
+			u.log.Warn("ended soon after it was started", "handle", h)
+		}
+		u.poke()
+	}()
+}
+
+// register says in the catalog what runs here, when that has changed.
+func (u *unit) register(ctx context.Context) error {
+	run := u.state.Running
+	if run == nil || u.order == nil {
+		return nil
+	}
+	return u.announce(ctx, u.order.service, *run)
+}
+
+// announce registers a version on the local Consul agent.
+func (u *unit) announce(ctx context.Context, s spec.Service, run Run) error {
+	r := pools.Registration{
+		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
+		Address: u.agent.Address, Port: port(s, u.pool), Live: u.order != nil && u.order.live,
+	}
+	if u.registered != nil && same(*u.registered, r) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := pools.Register(ctx, u.agent.Consul, r); err != nil {
+		return err
+	}
+	u.registered = &r
+	return nil
+}
+
+func same(a, b pools.Registration) bool {
+	return a.Version == b.Version && a.Release == b.Release && a.Address == b.Address && a.Port == b.Port &&
+		a.Live == b.Live && a.Service.Health == b.Service.Health
+}
+
+// callTimeout bounds a call to the local Consul agent.
+const callTimeout = 5 * time.Second

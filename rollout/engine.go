@@ -1,0 +1,246 @@
+package rollout
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"switchd/gate"
+)
+
+// World is what the engine acts on. Its implementation keeps every write
+// fenced by the driver's lease.
+type World interface {
+	// Observe reads a service's facts: the record, the live record and the
+	// health consistently. The jobs' progress is the engine's own.
+	Observe(ctx context.Context, service string) (Situation, error)
+	// Commit makes the change, all or nothing. It asks Change.Ready with a
+	// fresh, consistent read first.
+	Commit(ctx context.Context, change *Change) error
+	// Run does a job until it has a verdict or ctx ends, and reports in
+	// between what is missing.
+	Run(ctx context.Context, job Job, s Situation, report func(gate.Verdict)) gate.Verdict
+}
+
+// Engine drives the rollouts of one environment while its process holds the
+// lease.
+type Engine struct {
+	World World
+	Log   *slog.Logger
+}
+
+// The pace of one service's loop.
+const (
+	// minorEvery bounds how often only the words of a wait are written.
+	minorEvery = 2 * time.Second
+	// lookAgain is the longest the loop trusts its wake-ups alone.
+	lookAgain = 15 * time.Second
+	// atRest is how long a loop without a rollout sleeps when nothing wakes
+	// it.
+	atRest = 24 * time.Hour
+	// jobPause is between two runs of a job that ended without a verdict.
+	jobPause = time.Second
+	// callTimeout bounds one observation or one commit.
+	callTimeout = 10 * time.Second
+)
+
+// Drive runs one service's rollouts until ctx ends. Each value on changed makes
+// it look again; while no rollout is under way it looks for nothing else.
+func (e *Engine) Drive(ctx context.Context, service string, changed <-chan struct{}) {
+	d := driver{engine: e, log: e.Log.With("service", service), service: service, wake: make(chan struct{}, 1), progress: make(map[Job]Progress)}
+	defer d.stopJob()
+	for ctx.Err() == nil {
+		wait := d.turn(ctx)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-d.wake:
+		case <-changed:
+		}
+		timer.Stop()
+	}
+}
+
+// driver is one service's loop.
+type driver struct {
+	engine  *Engine
+	log     *slog.Logger
+	service string
+	minor   time.Time // when a minor change was last written
+	wake    chan struct{}
+
+	mu       sync.Mutex
+	progress map[Job]Progress
+	job      Job
+	stop     context.CancelFunc
+	ended    chan struct{}
+}
+
+// turn observes, plans and applies until there is nothing left to do, and
+// tells how long to wait then.
+func (d *driver) turn(ctx context.Context) time.Duration {
+	for {
+		if ctx.Err() != nil {
+			return 0
+		}
+		s, err := d.observe(ctx)
+		if err != nil {
+			d.log.Warn("observe", "error", err)
+			return time.Second
+		}
+		if s.Record == nil || s.Record.Phase.Ended() {
+			d.keepJob(ctx, nil, s)
+			return atRest
+		}
+		if s.Record.Phase == Halted {
+			// What a gate said before the halt is not about what is resumed.
+			d.forget()
+		}
+		now := time.Now()
+		decision := Plan(s, now)
+		d.keepJob(ctx, decision.Job, s)
+		change := decision.Change
+		wait := lookAgain
+		if !decision.Wake.IsZero() {
+			wait = min(wait, max(decision.Wake.Sub(now), 0))
+		}
+		if change == nil {
+			return wait
+		}
+		if change.Minor {
+			if since := now.Sub(d.minor); since < minorEvery {
+				return min(wait, minorEvery-since)
+			}
+			d.minor = now
+		}
+		commitCtx, cancel := context.WithTimeout(ctx, callTimeout)
+		err = d.engine.World.Commit(commitCtx, change)
+		cancel()
+		if err != nil {
+			// A conflict is somebody else's write, to be seen at the next
+			// look; anything else may have been applied or not, and the next
+			// look tells too.
+			d.log.Warn("commit", "change", change.What, "error", err)
+			return 200 * time.Millisecond
+		}
+		if !change.Minor {
+			d.log.Info("rollout", "rollout", change.Record.ID, "phase", change.Record.Phase, "change", change.What)
+		}
+	}
+}
+
+func (d *driver) observe(ctx context.Context) (Situation, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := d.engine.World.Observe(ctx, d.service)
+	if err != nil {
+		return s, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.Jobs = make(map[Job]Progress, len(d.progress))
+	for job, p := range d.progress {
+		s.Jobs[job] = p
+	}
+	return s, nil
+}
+
+// keepJob has exactly the wanted job under way.
+func (d *driver) keepJob(ctx context.Context, want *Job, s Situation) {
+	d.mu.Lock()
+	same := d.stop != nil && want != nil && d.job == *want
+	d.mu.Unlock()
+	if same {
+		return
+	}
+	d.stopJob()
+	if want == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	d.mu.Lock()
+	d.job, d.stop, d.ended = *want, cancel, ended
+	// Only the present job's verdict is of interest: a canary step that is
+	// judged again after a resume must not find its old verdict.
+	d.progress = map[Job]Progress{}
+	d.mu.Unlock()
+	go func(job Job) {
+		defer close(ended)
+		for ctx.Err() == nil {
+			verdict := d.engine.World.Run(ctx, job, s, func(v gate.Verdict) { d.report(ctx, job, v) })
+			d.report(ctx, job, verdict)
+			if verdict.Outcome != gate.Unknown && (job.Kind != JobProof || verdict.Outcome == gate.Pass) {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(jobPause):
+			}
+		}
+	}(*want)
+}
+
+func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {
+	if ctx.Err() != nil {
+		return // a cancelled job's last words are about its cancellation
+	}
+	d.mu.Lock()
+	d.progress[job] = Progress{Verdict: v}
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops all verdicts.
+func (d *driver) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.progress = map[Job]Progress{}
+}
+
+// stopJob ends what is under way and waits for it.
+func (d *driver) stopJob() {
+	d.mu.Lock()
+	stop, ended := d.stop, d.ended
+	d.stop = nil
+	d.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-ended
+	}
+}
+
+// Supervise drives every service that has a rollout under way. It is sent
+// their names each time that anything of them may have changed, and returns
+// when ctx ends and all drives have.
+func (e *Engine) Supervise(ctx context.Context, active <-chan []string) {
+	var drives sync.WaitGroup
+	defer drives.Wait()
+	running := make(map[string]chan struct{})
+	for {
+		var names []string
+		select {
+		case <-ctx.Done():
+			return
+		case names = <-active:
+		}
+		for _, name := range names {
+			changed, found := running[name]
+			if !found {
+				changed = make(chan struct{}, 1)
+				running[name] = changed
+				drives.Go(func() { e.Drive(ctx, name, changed) })
+				continue
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	}
+}

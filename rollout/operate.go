@@ -1,0 +1,200 @@
+package rollout
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"switchd/pools"
+	"switchd/spec"
+)
+
+// Reason says why an operation was refused; each has an exit status of its
+// own in the CLI.
+type Reason int
+
+// The reasons of a refusal.
+const (
+	UnknownVersion Reason = iota + 1
+	AlreadyLive
+	Busy      // another rollout runs
+	Unhealthy // the pool can't serve
+	NothingToDo
+	UnknownApproval
+)
+
+// Refusal is an operation that was asked for and not done. Nothing was
+// changed.
+type Refusal struct {
+	Reason Reason
+	Text   string
+}
+
+// Error is the sentence for the person who asked.
+func (r *Refusal) Error() string { return r.Text }
+
+func refuse(reason Reason, format string, args ...any) error {
+	return &Refusal{Reason: reason, Text: fmt.Sprintf(format, args...)}
+}
+
+// Promote begins a rollout of a version to the idle pool.
+func Promote(s Situation, id, version, by string, now time.Time) (*Change, error) {
+	name := s.Spec.Name
+	if r := s.Record; r != nil && !r.Phase.Ended() {
+		hint := "wait for its end, or `switchd rollback " + name + "`"
+		if r.Phase == Halted {
+			hint = "`switchd resume " + name + "` or `switchd rollback " + name + "` first"
+		}
+		return nil, refuse(Busy, "%s %s is being rolled out to %s (phase %s, begun by %s); %s", name, r.Version, r.Pool, r.Phase, r.By, hint)
+	}
+	if !s.Released {
+		return nil, refuse(UnknownVersion, "%s has no release %s; `switchd publish %s %s PATH` makes one", name, version, name, version)
+	}
+	if s.Live != nil && s.Live.Version == version {
+		return nil, refuse(AlreadyLive, "%s %s is live already, on %s", name, version, s.Live.Pool)
+	}
+	pool := spec.Blue
+	var generation uint64
+	if s.Live != nil {
+		pool, generation = spec.Other(s.Live.Pool), s.Live.Generation
+	}
+	now = now.UTC()
+	record := &Record{
+		ID: id, Service: name, Version: version, Pool: pool, From: s.Live.Side(),
+		By: by, At: now, Phase: Queued, Entered: now, Generation: generation,
+	}
+	if s.Record != nil {
+		record.Index = s.Record.Index
+	}
+	p := plan{Situation: s, record: record, now: now}
+	p.setDeadline(string(Queued))
+	record.note(now, fmt.Sprintf("promoted by %s: %s to %s; live is %s", by, version, pool, s.Live.Side()))
+	return &Change{Record: record, What: "promote"}, nil
+}
+
+// Rollback leads users back, in one write: before the switch by ending the
+// rollout and taking its weight away, afterwards by making the former pool
+// live again, as long as that pool can serve.
+func Rollback(s Situation, by, why string, now time.Time) (*Change, error) {
+	name := s.Spec.Name
+	if s.Live == nil {
+		if s.Record == nil || s.Record.Phase.Ended() {
+			return nil, refuse(NothingToDo, "nothing of %s is live, there is nothing to roll back", name)
+		}
+	}
+	if why == "" {
+		why = "rolled back by " + by
+	}
+	now = now.UTC()
+	p := plan{Situation: s, now: now}
+	if s.Record != nil {
+		p.record = s.Record.clone()
+	}
+	running := p.record != nil && !p.record.Phase.Ended()
+	if running && (s.Live == nil || s.Live.Pool != p.record.Pool) {
+		// Users were never moved, so ending the rollout is all there is to
+		// do. The live record is written nevertheless: a new generation
+		// fences off whatever still acts on the old one.
+		var live *pools.Live
+		if s.Live != nil {
+			live = s.Live.Next(by, now)
+			live.Rollout, live.RolledBack, live.Why = p.record.ID, true, why
+			p.record.Generation = live.Generation
+		}
+		p.end(RolledBack, why)
+		p.record.note(now, why, p.healthFacts()...)
+		return &Change{Record: p.record, Live: live, What: "roll back"}, nil
+	}
+	back := s.Live.Previous
+	if back.Pool == "" {
+		return nil, refuse(NothingToDo, "%s has no former release to roll back to; %s is live", name, s.Live.Side())
+	}
+	serves := func(now map[string]pools.Pool) error {
+		if err := pools.CanServe(name, now, back, s.Spec.Roll.Quorum); err != nil {
+			return refuse(Unhealthy, "not rolled back: %v; %s stays live", err, s.Live.Side())
+		}
+		return nil
+	}
+	if err := serves(s.Pools); err != nil {
+		return nil, err
+	}
+	live := s.Live.Next(by, now)
+	live.Pool, live.Version, live.Previous = back.Pool, back.Version, pools.Side{}
+	live.RolledBack, live.Why, live.Rollout = true, why, s.Live.Rollout
+	change := &Change{Live: live, Ready: serves, What: "roll back to " + back.String()}
+	if running {
+		p.record.Generation = live.Generation
+		p.end(RolledBack, why)
+		p.record.note(now, why, p.healthFacts()...)
+		change.Record = p.record
+	}
+	return change, nil
+}
+
+// StopRollout halts a rollout until it is resumed. Users go back to the live
+// pool in the same write.
+func StopRollout(s Situation, by, why string, now time.Time) (*Change, error) {
+	if s.Record == nil || s.Record.Phase.Ended() {
+		return nil, refuse(NothingToDo, "no rollout of %s is under way, there is nothing to halt", s.Spec.Name)
+	}
+	if s.Record.Phase == Halted {
+		return nil, refuse(NothingToDo, "the rollout of %s %s is halted already, by %s: %s", s.Spec.Name, s.Record.Version, s.Record.Halt.By, s.Record.Halt.Why)
+	}
+	if why == "" {
+		why = "asked to"
+	}
+	p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
+	return p.stop(by, why).Change, nil
+}
+
+// Resume goes on where a rollout was halted, with a new deadline. A canary
+// begins its step again.
+func Resume(s Situation, by string, now time.Time) (*Change, error) {
+	if s.Record == nil || s.Record.Phase != Halted {
+		return nil, refuse(NothingToDo, "no rollout of %s is halted, there is nothing to resume", s.Spec.Name)
+	}
+	p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
+	halt := p.record.Halt
+	p.record.Halt, p.record.StepAt = nil, time.Time{}
+	p.record.Phase, p.record.Entered, p.record.Wait = halt.Phase, p.now, nil
+	p.setDeadline(string(halt.Phase))
+	if halt.Phase == Switching && p.record.SwitchedAt.IsZero() && len(s.Spec.Approvals) > 0 {
+		p.setDeadline("approval")
+	}
+	p.record.note(p.now, "resumed by "+by)
+	return p.commit("resume").Change, nil
+}
+
+// Approve gives a named consent. An empty name means the only one that is
+// open.
+func Approve(s Situation, name, by string, now time.Time) (*Change, error) {
+	if s.Record == nil || s.Record.Phase.Ended() {
+		return nil, refuse(NothingToDo, "no rollout of %s is under way, there is nothing to approve", s.Spec.Name)
+	}
+	var declared, open []string
+	for _, a := range s.Spec.Approvals {
+		declared = append(declared, a.Name)
+		if !s.Record.Approved(a.Name) {
+			open = append(open, a.Name)
+		}
+	}
+	switch {
+	case len(declared) == 0:
+		return nil, refuse(NothingToDo, "%s asks for no approval", s.Spec.Name)
+	case len(open) == 0:
+		return nil, refuse(NothingToDo, "%s %s has all its approvals", s.Spec.Name, s.Record.Version)
+	case name == "" && len(open) == 1:
+		name = open[0]
+	case name == "":
+		return nil, refuse(UnknownApproval, "%s waits for several approvals (%s); name one with --gate", s.Spec.Name, strings.Join(open, ", "))
+	}
+	for _, o := range open {
+		if o == name {
+			p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
+			p.record.Approvals = append(p.record.Approvals, Approval{Name: name, By: by, At: p.now})
+			p.record.note(p.now, fmt.Sprintf("approval %s given by %s", name, by))
+			return p.commit("approve").Change, nil
+		}
+	}
+	return nil, refuse(UnknownApproval, "%s asks for no approval %q that is open; open: %s", s.Spec.Name, name, strings.Join(open, ", "))
+}

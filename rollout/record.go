@@ -1,0 +1,220 @@
+// Package rollout is the engine: a pure planner over a persisted phase record,
+// and the loop that observes, plans and applies. It decides what is to happen
+// and never how it is done.
+package rollout
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"switchd/pools"
+)
+
+// Phase is where a rollout is.
+type Phase string
+
+// The phases of a rollout, in their order, and the ways in which it can end or
+// stand still.
+const (
+	Queued     Phase = "queued"
+	Staging    Phase = "staging"
+	Rolling    Phase = "rolling"
+	Smoke      Phase = "smoke"
+	Warmup     Phase = "warmup"
+	Canary     Phase = "canary"
+	Switching  Phase = "switching"
+	Draining   Phase = "draining"
+	Baking     Phase = "baking"
+	Converging Phase = "converging"
+	Done       Phase = "done"
+
+	Halted     Phase = "halted"
+	Failed     Phase = "failed"
+	RolledBack Phase = "rolledback"
+)
+
+// Order are the phases that a rollout which goes well runs through.
+func Order() []Phase {
+	return []Phase{Queued, Staging, Rolling, Smoke, Warmup, Canary, Switching, Draining, Baking, Converging, Done}
+}
+
+// Ended tells whether nothing more will happen.
+func (p Phase) Ended() bool { return p == Done || p == Failed || p == RolledBack }
+
+// Known tells whether p is one of the phases.
+func (p Phase) Known() bool {
+	return slices.Contains(Order(), p) || p == Halted || p == Failed || p == RolledBack
+}
+
+// BeforeSwitch tells whether users can't have been moved in this phase.
+func (p Phase) BeforeSwitch() bool {
+	return slices.Index(Order(), p) >= 0 && slices.Index(Order(), p) < slices.Index(Order(), Switching)
+}
+
+// Record is the rollout's persisted state: only what reality can't show. All
+// times are absolute, so that any replica can go on with it.
+type Record struct {
+	ID      string     `json:"id"`
+	Service string     `json:"service"`
+	Version string     `json:"version"`
+	Pool    string     `json:"pool"`          // where the version goes
+	From    pools.Side `json:"from,omitzero"` // what was live; empty for a service's first release
+	By      string     `json:"by"`
+	At      time.Time  `json:"at"`
+
+	Phase   Phase     `json:"phase"`
+	Entered time.Time `json:"entered"`
+	// Deadline is when Then happens if the phase has not ended; zero in a
+	// phase that ends by itself or has ended.
+	Deadline time.Time `json:"deadline,omitzero"`
+	Then     string    `json:"then,omitempty"`
+	Wait     *Wait     `json:"wait,omitempty"`
+
+	// Members are the nodes that staged the version and are to run it.
+	Members []string `json:"members,omitempty"`
+	// LeftOut are nodes of the pool that were away, with the reason.
+	LeftOut []string `json:"left_out,omitempty"`
+	// Step is the canary's place in the spec's weights; StepAt is when its
+	// weight was set.
+	Step   int       `json:"step,omitempty"`
+	StepAt time.Time `json:"step_at,omitzero"`
+	// Generation is the live record's as this rollout last saw or wrote it.
+	// Another one means that somebody else changed it.
+	Generation uint64     `json:"generation"`
+	SwitchedAt time.Time  `json:"switched_at,omitzero"`
+	ProvedAt   time.Time  `json:"proved_at,omitzero"`
+	Halt       *Halt      `json:"halt,omitempty"`
+	Approvals  []Approval `json:"approvals,omitempty"`
+	// Outcome is one sentence on why the rollout ended as it did.
+	Outcome  string  `json:"outcome,omitempty"`
+	Timeline []Event `json:"timeline"`
+
+	// Index is the record's ModifyIndex in Consul, for CAS.
+	Index uint64 `json:"-"`
+}
+
+// Wait is what a rollout waits for: nothing waits in silence.
+type Wait struct {
+	For   string    `json:"for"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+	Then  string    `json:"then"`
+}
+
+// Halt says who stopped a rollout, where and why.
+type Halt struct {
+	Phase Phase     `json:"phase"` // to be resumed
+	By    string    `json:"by"`
+	Why   string    `json:"why"`
+	At    time.Time `json:"at"`
+}
+
+// Approval is one consent that was given.
+type Approval struct {
+	Name string    `json:"name"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+}
+
+// Event is one entry of the timeline.
+type Event struct {
+	At    time.Time `json:"at"`
+	Phase Phase     `json:"phase"`
+	What  string    `json:"what"`
+	// Facts is a bounded snapshot of what the decision was made on.
+	Facts []string `json:"facts,omitempty"`
+}
+
+// Bounds of what a record keeps, well below Consul's 512 KB a value.
+const (
+	maxEvents = 200
+	maxFacts  = 20
+	maxText   = 500
+)
+
+// note appends to the timeline. When it is full, the oldest event after the
+// first goes: how a rollout began is worth more than its middle.
+func (r *Record) note(now time.Time, what string, facts ...string) {
+	facts = slices.Clone(facts[:min(len(facts), maxFacts)])
+	for i := range facts {
+		facts[i] = clip(facts[i])
+	}
+	r.Timeline = append(r.Timeline, Event{At: now.UTC(), Phase: r.Phase, What: clip(what), Facts: facts})
+	if len(r.Timeline) > maxEvents {
+		r.Timeline = slices.Delete(r.Timeline, 1, len(r.Timeline)-maxEvents+1)
+	}
+}
+
+func clip(text string) string {
+	if len(text) > maxText {
+		return text[:maxText] + "…"
+	}
+	return text
+}
+
+// clone copies the record deeply, so that a plan never changes what it was
+// given.
+func (r *Record) clone() *Record {
+	c := *r
+	c.Members, c.LeftOut = slices.Clone(r.Members), slices.Clone(r.LeftOut)
+	c.Approvals, c.Timeline = slices.Clone(r.Approvals), slices.Clone(r.Timeline)
+	if r.Wait != nil {
+		w := *r.Wait
+		c.Wait = &w
+	}
+	if r.Halt != nil {
+		h := *r.Halt
+		c.Halt = &h
+	}
+	return &c
+}
+
+// Approved tells whether the named consent was given.
+func (r *Record) Approved(name string) bool {
+	return slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Name == name })
+}
+
+// Target is where the rollout leads.
+func (r *Record) Target() pools.Side { return pools.Side{Pool: r.Pool, Version: r.Version} }
+
+// RollsOn tells whether the nodes of a pool are to roll to the rollout's
+// version now.
+func (r *Record) RollsOn(pool string) bool {
+	if r == nil {
+		return false
+	}
+	switch r.Phase {
+	case Rolling, Smoke, Warmup, Canary, Switching, Draining, Baking:
+		return pool == r.Pool
+	case Converging:
+		return true
+	default:
+		return false
+	}
+}
+
+// Stages tells whether the nodes of a pool are to fetch the rollout's version.
+func (r *Record) Stages(pool string) bool {
+	if r == nil || r.Phase.Ended() || r.Phase == Halted || r.Phase == Queued {
+		return false
+	}
+	return pool == r.Pool || r.Phase == Converging
+}
+
+// ParseRecord reads a record. It gives nil for an empty value.
+func ParseRecord(value []byte, index uint64) (*Record, error) {
+	if len(value) == 0 {
+		return nil, nil //nolint:nilnil // no rollout yet is an ordinary state
+	}
+	var r Record
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, fmt.Errorf("parse the rollout record: %w", err)
+	}
+	if !r.Phase.Known() {
+		return nil, fmt.Errorf("rollout record %q: phase %q is not known to this version of switchd", r.ID, r.Phase)
+	}
+	r.Index = index
+	return &r, nil
+}

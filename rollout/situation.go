@@ -1,0 +1,109 @@
+package rollout
+
+import (
+	"time"
+
+	"switchd/gate"
+	"switchd/pools"
+	"switchd/spec"
+)
+
+// Situation is everything that a plan is made from: one service's facts at one
+// moment.
+type Situation struct {
+	Spec   spec.Service
+	Record *Record     // nil: there never was a rollout
+	Live   *pools.Live // nil: nothing is live yet
+	// Pools are the instances by colour, read consistently.
+	Pools map[string]pools.Pool
+	// Members are the nodes that each pool should have.
+	Members map[string][]Member
+	// Reports are what the nodes say of the record's version, by node.
+	Reports map[string]Report
+	// Released tells whether the record's version is published.
+	Released bool
+	// Blockers are dependencies that are under way themselves.
+	Blockers []string
+	// Jobs are the gates' verdicts so far.
+	Jobs map[Job]Progress
+}
+
+// Member is a node that belongs to a pool.
+type Member struct {
+	Node  string
+	Alive bool // Consul's failure detector holds it for alive
+}
+
+// Report is what a node's agent says of a version on its way.
+type Report struct {
+	Rollout string      `json:"rollout"`
+	State   ReportState `json:"state"`
+	Why     string      `json:"why,omitempty"`
+	At      time.Time   `json:"at"`
+}
+
+// ReportState is where a node is with a version.
+type ReportState string
+
+// The states of a node.
+const (
+	Fetching  ReportState = "fetching"
+	Staged    ReportState = "staged"
+	Waiting   ReportState = "waiting" // for a slot or the quorum
+	Replacing ReportState = "replacing"
+	Running   ReportState = "running"
+	Broken    ReportState = "failed"
+)
+
+// Job is a gate, or another look at the world that takes time, at one place of
+// one rollout. It can be started again at any time.
+type Job struct {
+	Rollout string
+	Kind    JobKind
+	Step    int // of the canary
+}
+
+// JobKind says what is looked at.
+type JobKind string
+
+// The kinds of jobs.
+const (
+	JobSmoke    JobKind = "smoke"
+	JobWarmup   JobKind = "warmup"
+	JobAnalysis JobKind = "analysis"
+	JobProof    JobKind = "proof" // every replica answers with the new pool
+	JobDrain    JobKind = "drain" // the old pool's traffic is over
+)
+
+// Progress is how far a job is. Until it has decided, its verdict is unknown
+// and Why says what is missing.
+type Progress struct {
+	Verdict gate.Verdict
+}
+
+// Decision is what a plan says is to be done now.
+type Decision struct {
+	// Change is to be committed, all or nothing; nil: nothing is to be
+	// written.
+	Change *Change
+	// Job is to be under way; nil: none.
+	Job *Job
+	// Wake is when to plan again even if nothing is seen to change; zero:
+	// only then.
+	Wake time.Time
+}
+
+// Change is one atomic write: the record, and the live record where it goes
+// along. Their Index fields hold what they were read at.
+type Change struct {
+	Record *Record
+	Live   *pools.Live // nil: stays
+	// Ready is what must still hold of reality when the change is made; nil:
+	// nothing. It is asked with a fresh, consistent read.
+	Ready func(map[string]pools.Pool) error
+	// Minor marks a change that only says anew what is waited for, which may
+	// be written a little later.
+	Minor bool
+	// What says the change in a few words, for logs.
+	What string
+}

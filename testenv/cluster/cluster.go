@@ -1,0 +1,209 @@
+// Package cluster runs all of switchd on one machine, for tests, the demo and
+// benchmarks: real Consul, with a client agent for each node, real Prometheus,
+// replicas of `switchd serve`, agents and the sample app. Every host has a
+// loopback address of its own.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"switchd/consul"
+	"switchd/ledger"
+	"switchd/testenv/proc"
+	"switchd/testenv/servers"
+)
+
+// Env is the environment that every cluster has.
+const Env = "demo"
+
+// Zone is the zone that its replicas are authoritative for.
+const Zone = "apps.test"
+
+// Options say what the cluster is like.
+type Options struct {
+	Dir      string    // for everything that it writes
+	Progress io.Writer // gets a line for what takes long; nil: nobody
+	// Nodes is the number of nodes in each pool.
+	Nodes int
+	// Replicas is the number of `switchd serve` processes.
+	Replicas int
+	// Prometheus tells whether there is to be one.
+	Prometheus bool
+	// LeaseTTL of the driver; zero: Consul's shortest.
+	LeaseTTL time.Duration
+	// SessionTTL of the agents; zero: Consul's shortest.
+	SessionTTL time.Duration
+}
+
+// Cluster is one running.
+type Cluster struct {
+	Options
+
+	Bin   Binaries
+	Group *proc.Group
+	ports ports
+	net   network
+
+	Server   *proc.Process   // the Consul server
+	Clients  []*proc.Process // the nodes' Consul agents
+	Metrics  *proc.Process   // Prometheus
+	Replicas []*Replica
+	Agents   []*Agent
+	Key      string // file of the private key that releases are signed with
+	paths    map[string]string
+}
+
+// Binaries are the programs of this checkout, built static.
+type Binaries struct{ Switchd, Agent, App string }
+
+// Start builds and starts everything, and returns when all of it is up. The
+// caller closes the cluster also when Start fails.
+func Start(ctx context.Context, opts Options) (*Cluster, error) {
+	if opts.LeaseTTL == 0 {
+		opts.LeaseTTL = consul.MinSessionTTL
+	}
+	if opts.SessionTTL == 0 {
+		opts.SessionTTL = consul.MinSessionTTL
+	}
+	if opts.Progress == nil {
+		opts.Progress = io.Discard
+	}
+	c := &Cluster{Options: opts, paths: make(map[string]string)}
+	for _, name := range []string{servers.Consul, servers.Prometheus} {
+		path, err := servers.Find(ctx, opts.Progress, name)
+		if err != nil {
+			return c, err
+		}
+		c.paths[name] = path
+	}
+	var err error
+	if c.Bin, err = build(ctx, filepath.Join(opts.Dir, "bin")); err != nil {
+		return c, err
+	}
+	if c.Group, err = proc.NewGroup(); err != nil {
+		return c, err
+	}
+	if c.net, err = newNetwork(opts); err != nil {
+		return c, err
+	}
+	if c.ports, err = c.net.freePorts(); err != nil {
+		return c, err
+	}
+	if err := c.startConsul(ctx); err != nil {
+		return c, err
+	}
+	if err := c.keys(ctx); err != nil {
+		return c, err
+	}
+	if opts.Prometheus {
+		if err := c.StartPrometheus(ctx); err != nil {
+			return c, err
+		}
+	}
+	for i := range opts.Replicas {
+		c.Replicas = append(c.Replicas, &Replica{Name: fmt.Sprintf("ns%d", i+1), cluster: c, address: c.net.replica(i)})
+	}
+	for _, pool := range []string{"blue", "green"} {
+		for i := range opts.Nodes {
+			c.Agents = append(c.Agents, &Agent{Node: nodeName(pool, i), Pool: pool, cluster: c, address: c.net.node(pool, i)})
+		}
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, r := range c.Replicas {
+		group.Go(func() error { return r.Start(groupCtx) })
+	}
+	for _, a := range c.Agents {
+		group.Go(func() error { return a.Start(groupCtx) })
+	}
+	return c, group.Wait()
+}
+
+func nodeName(pool string, i int) string { return fmt.Sprintf("web-%s%d", pool[:1], i+1) }
+
+// Close ends everything that the cluster has started, services included.
+func (c *Cluster) Close() error {
+	if c.Group == nil {
+		return nil
+	}
+	return c.Group.Close()
+}
+
+// ConsulAddr is the Consul server's HTTP address.
+func (c *Cluster) ConsulAddr() string { return join(c.net.server(), c.ports.consulHTTP) }
+
+// PrometheusURL is Prometheus' base URL.
+func (c *Cluster) PrometheusURL() string {
+	return "http://" + join(c.net.server(), c.ports.prometheus)
+}
+
+// DNS are the addresses of all replicas' DNS servers.
+func (c *Cluster) DNS() []string {
+	var addrs []string
+	for _, r := range c.Replicas {
+		addrs = append(addrs, r.DNS())
+	}
+	return addrs
+}
+
+// AppPort is the port that the service listens on.
+func (c *Cluster) AppPort() int { return c.ports.app }
+
+// Ledger opens the environment's ledger.
+func (c *Cluster) Ledger() (*ledger.Ledger, error) {
+	client, err := consul.NewClient(consul.Flags{HTTPAddr: c.ConsulAddr()})
+	if err != nil {
+		return nil, err
+	}
+	return &ledger.Ledger{Consul: client, Keys: consul.Keys{Env: Env}}, nil
+}
+
+// path makes and names a folder of the cluster.
+func (c *Cluster) path(parts ...string) (string, error) {
+	dir := filepath.Join(append([]string{c.Dir}, parts...)...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make a folder of the cluster: %w", err)
+	}
+	return dir, nil
+}
+
+// start starts one program with its log in the cluster's folder.
+func (c *Cluster) start(ctx context.Context, name string, env []string, argv ...string) (*proc.Process, error) {
+	logs, err := c.path("logs")
+	if err != nil {
+		return nil, err
+	}
+	return c.Group.Start(ctx, name, filepath.Join(logs, name+".log"), argv, env)
+}
+
+// await tries until try has no error, its process has ended, or the time is
+// over.
+func await(ctx context.Context, what string, p *proc.Process, try func(context.Context) error) error {
+	const patience, every = time.Minute, 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", what, errors.Join(ctx.Err(), err))
+		case <-p.Done():
+			tail, _ := p.LogTail()
+			return fmt.Errorf("%s ended: %s", what, tail)
+		case <-time.After(every):
+		}
+	}
+}
+
+func join(addr string, port int) string { return net.JoinHostPort(addr, fmt.Sprint(port)) }

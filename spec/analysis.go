@@ -44,7 +44,7 @@ func (m *Metric) form() form {
 			bound("max", &m.Max),
 			whole("failure_limit", &m.FailureLimit, 0, 10000),
 			query("traffic", &m.Traffic),
-			real("min_traffic", &m.MinTraffic, 0, 1e12),
+			number("min_traffic", &m.MinTraffic, 0, 1e12),
 		},
 		check: m.validate,
 	}

@@ -175,7 +175,7 @@ func rising(name string, to *[]int, least, most int) attr {
 	}}
 }
 
-func real(name string, to *float64, least, most float64) attr {
+func number(name string, to *float64, least, most float64) attr {
 	return attr{name: name, to: to, set: func(v cty.Value) *fault {
 		n, ok := float(v)
 		if !ok || n < least || n > most {

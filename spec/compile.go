@@ -91,7 +91,9 @@ func (s *Source) environment(name string) (Environment, hcl.Diagnostics) {
 	f.attrs = slices.DeleteFunc(f.attrs, func(a attr) bool { return a.name == e.vars().name })
 	c.fill(t, f, "")
 	maps.Copy(c.origins, early.origins)
-	e.Origins = c.origins
+	if len(c.origins) > 0 {
+		e.Origins = c.origins
+	}
 	sortDiagnostics(c.diags)
 	return e, c.diags
 }

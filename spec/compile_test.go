@@ -216,10 +216,10 @@ service "web" {
 func TestCompile_BoundsAService(t *testing.T) {
 	t.Parallel()
 	files := base(t)
-	var b strings.Builder
+	var b strings.Builder // of texts that grow sixfold as JSON
 	b.WriteString("service \"web\" {\n  runtime \"process\" {\n    env = {\n")
 	for _, name := range []string{"A", "B", "C", "D", "E"} {
-		b.WriteString("      " + name + " = \"" + strings.Repeat("x", 60<<10) + "\"\n")
+		b.WriteString("      " + name + " = \"" + strings.Repeat("<", 9<<10) + "\"\n")
 	}
 	b.WriteString("    }\n  }\n}\n")
 	files["more.hcl"] = &fstest.MapFile{Data: []byte(b.String())}
@@ -255,4 +255,34 @@ func service(t testing.TB, desired *spec.Desired, name string) spec.Service {
 	}
 	t.Fatalf("there is no service %q", name)
 	return spec.Service{}
+}
+
+func TestCompile_RefusesWhatDidNotLoad(t *testing.T) {
+	t.Parallel()
+	files := base(t)
+	files["more.hcl"] = &fstest.MapFile{Data: []byte("service \"web\" {\n  bakes = \"1h\"\n}\n")}
+	src, _ := spec.LoadFS(files)
+	if desired, diags := src.Compile("prod"); desired != nil || !strings.Contains(diags.Error(), `"bakes"`) {
+		t.Errorf("got %v and %v, want the errors of Load", desired, diags)
+	}
+}
+
+func TestCompile_TakesDeadlinesThatJustSuffice(t *testing.T) {
+	t.Parallel()
+	files := base(t)
+	files["more.hcl"] = &fstest.MapFile{Data: []byte(`
+service "web" {
+  warmup {
+    ramp    = "10s"
+    window  = "5s"
+    windows = 4
+  }
+  deadline "warmup" {
+    after = "30s"
+  }
+}
+`)}
+	if got, want := service(t, compile(t, files, "prod"), "web").Deadlines["warmup"].After.Std(), 30*time.Second; got != want {
+		t.Errorf("deadline: got %v, want %v", got, want)
+	}
 }

@@ -58,10 +58,10 @@ func (c *compiler) attr(t *tree, a attr, path string) {
 	var kept string
 	for _, set := range t.attrs[a.name] {
 		v, ok := c.evaluate(set.Expr)
-		if !ok || v.IsNull() {
-			if !ok {
-				first = set // it is not missing
-			}
+		if !ok {
+			return
+		}
+		if v.IsNull() {
 			continue
 		}
 		if f := a.set(v); f != nil {

@@ -12,7 +12,7 @@ type Drain struct {
 func (d *Drain) form() form {
 	return form{attrs: []attr{
 		query("query", &d.Query),
-		real("below", &d.Below, 0, 1e12),
+		number("below", &d.Below, 0, 1e12),
 		span("for", &d.For, shortest),
 	}}
 }

@@ -94,36 +94,57 @@ func TestLoad_DoesNotWaitForAPipe(t *testing.T) {
 	}
 }
 
-// Each of these would overflow the stack of HCL's parser or evaluator, or
-// take memory without a bound, if it came that far.
-func TestLoad_SurvivesHostileInputs(t *testing.T) {
+// Each of these would, if it were only larger, overflow the stack of HCL's
+// parser or evaluator, or take time and memory without a bound.
+func TestLoad_RefusesWhatIsTooComplex(t *testing.T) {
 	t.Parallel()
-	const size = 1 << 20
+	const deep, many = 101, 10001
 	for name, text := range map[string]string{
-		"brackets":  "x = " + strings.Repeat("[", size/2),
-		"braces":    "x = " + strings.Repeat("{a=", size/4),
-		"parens":    "x = " + strings.Repeat("(", size/2),
-		"negations": "x = " + strings.Repeat("!", size/2),
-		"minuses":   "x = " + strings.Repeat("-", size/2),
-		"sums":      "owner = " + strings.Repeat("a+", size/4) + "a",
-		"choices":   "owner = " + strings.Repeat("a?b:", size/8) + "a",
-		"indices":   "owner = a" + strings.Repeat("[b]", size/4),
-		"splats":    "owner = a" + strings.Repeat("[*]", size/4),
-		"templates": "x = " + strings.Repeat(`"${`, size/4),
-		"controls":  `x = "` + strings.Repeat(`%{if a}`, size/8),
-		"blocks":    strings.Repeat("a {\n", size/8),
-		"number":    "owner = 1e999999999",
-		"tiny":      `owner = "${1e-999999999}"`,
-		"products":  `owner = "${` + strings.Repeat("1e999*", 9999) + `1}"`,
-		"loops":     "owner = [for a in [1] : [for b in [1] : a]]",
+		"brackets":  "x = " + strings.Repeat("[", deep),
+		"braces":    "x = " + strings.Repeat("{a=", deep),
+		"parens":    "x = " + strings.Repeat("(", deep),
+		"templates": "x = " + strings.Repeat(`"${`, deep),
+		"controls":  `x = "` + strings.Repeat(`%{if a}`, many) + `"`,
+		"blocks":    strings.Repeat("a {\n", deep),
+		"negations": "x = " + strings.Repeat("!", many) + "true",
+		"minuses":   "x = " + strings.Repeat("-", many) + "1",
+		"sums":      "owner = " + strings.Repeat("a+", many) + "a",
+		"choices":   "owner = " + strings.Repeat("a?b:", many) + "a",
+		"indices":   "owner = a" + strings.Repeat("[b]", many),
+		"splats":    "owner = a" + strings.Repeat("[*]", many),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, diags := spec.LoadFS(fstest.MapFS{"a.hcl": {Data: []byte(text)}})
-			if !diags.HasErrors() {
-				t.Error("found nothing wrong")
+			if len(diags) != 1 || diags[0].Summary != "Too complex" {
+				t.Errorf("got %v", diags)
 			}
 		})
+	}
+}
+
+func TestLoad_RefusesHugeNumbers(t *testing.T) {
+	t.Parallel()
+	for _, number := range []string{"1e999999999", "1e-999999999", "1E10", "123456789012345678901", "0.0000000000000000001"} {
+		_, diags := spec.LoadFS(fstest.MapFS{"a.hcl": {Data: []byte("owner = \"${" + number + "}\"")}})
+		if len(diags) != 1 || diags[0].Summary != "Number out of range" {
+			t.Errorf("%s: got %v", number, diags)
+		}
+	}
+	for _, number := range []string{"1e9", "1E-09", "1000000000000", "0.000000001"} {
+		if _, diags := spec.LoadFS(fstest.MapFS{"a.hcl": {Data: []byte("owner = \"${" + number + "}\"")}}); diags.HasErrors() {
+			t.Errorf("%s: got %v", number, diags)
+		}
+	}
+}
+
+// The largest product that may be written must not take long.
+func TestLoad_EndsSoonWithTheLargestNumber(t *testing.T) {
+	t.Parallel()
+	text := "owner = \"${" + strings.Repeat("99999999999999999999*", 9999) + "1}\""
+	_, diags := spec.LoadFS(fstest.MapFS{"a.hcl": {Data: []byte(text)}})
+	if !diags.HasErrors() {
+		t.Error("took a number of 200,000 digits for an owner")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 const (
 	maxNesting   = 100
 	maxOperators = 10000
-	maxNumber    = 64 // bytes
+	maxNumber    = 20 // characters
 )
 
 // tooDeep looks at the tokens before the parser does.
@@ -42,7 +42,7 @@ func tooDeep(text []byte, name string) hcl.Diagnostics {
 				return hcl.Diagnostics{{
 					Severity: hcl.DiagError,
 					Summary:  "Number out of range",
-					Detail:   fmt.Sprintf("A number may have at most %d characters and an exponent of at most 3 digits.", maxNumber),
+					Detail:   fmt.Sprintf("A number may have at most %d characters and an exponent of one digit. Write it out.", maxNumber),
 					Subject:  token.Range.Ptr(),
 				}}
 			}
@@ -62,10 +62,10 @@ func tooDeep(text []byte, name string) hcl.Diagnostics {
 }
 
 // hugeNumber finds the likes of 1e999999999, which would take a gigabyte as
-// text.
+// text, and of 1e999, of which a product would.
 func hugeNumber(literal []byte) bool {
 	_, exponent, _ := bytes.Cut(bytes.ToLower(literal), []byte("e"))
-	return len(literal) > maxNumber || len(bytes.TrimLeft(exponent, "+-0")) > 3
+	return len(literal) > maxNumber || len(bytes.TrimLeft(exponent, "+-0")) > 1
 }
 
 // noLoops refuses for expressions: nested ones could take time and memory

@@ -98,7 +98,7 @@ func lineRule() rule {
 
 func wordRule() rule {
 	r := lineRule().and(func(s string) bool { return s != "" && !strings.ContainsFunc(s, unicode.IsSpace) })
-	r.want = "a text without spaces"
+	r.want = "a text without spaces, of at most 4096 bytes"
 	return r
 }
 

@@ -27,8 +27,8 @@ func (w *Warmup) form() form {
 		span("ramp", &w.Ramp, shortest),
 		span("window", &w.Window, shortest),
 		whole("windows", &w.Windows, 2, 1000),
-		real("tolerance", &w.Tolerance, 0, 10),
+		number("tolerance", &w.Tolerance, 0, 10),
 		span("max_latency", &w.MaxLatency, shortest),
-		real("max_errors", &w.MaxErrors, 0, 1),
+		number("max_errors", &w.MaxErrors, 0, 1),
 	}}
 }

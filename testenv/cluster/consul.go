@@ -2,15 +2,13 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
+	"switchd/testenv/devconsul"
 	"switchd/testenv/proc"
 	"switchd/testenv/servers"
 )
@@ -18,9 +16,7 @@ import (
 // startConsul starts one server and a client agent for each node.
 func (c *Cluster) startConsul(ctx context.Context) error {
 	var err error
-	if c.Server, err = c.startConsulAgent(ctx, "consul", c.net.server(), map[string]any{
-		"server": true, "bootstrap_expect": 1, "ui_config": map[string]any{"enabled": true},
-	}); err != nil {
+	if c.Server, err = c.startConsulAgent(ctx, "consul", c.net.server(), devconsul.Server()); err != nil {
 		return err
 	}
 	if err := await(ctx, "the Consul server", c.Server, func(ctx context.Context) error {
@@ -56,37 +52,15 @@ func (c *Cluster) startConsul(ctx context.Context) error {
 	return group.Wait()
 }
 
-// startConsulAgent starts one agent on its own address. What differs from
-// Consul's defaults is its speed: a short TTL is allowed, so that tests of
-// lost leases don't take minutes.
-func (c *Cluster) startConsulAgent(ctx context.Context, name, address string, config map[string]any) (*proc.Process, error) {
+// startConsulAgent starts one agent on its own address.
+func (c *Cluster) startConsulAgent(ctx context.Context, name, address string, extra map[string]any) (*proc.Process, error) {
 	dir, err := c.path("consul", name)
 	if err != nil {
 		return nil, err
 	}
-	config["node_name"] = name
-	config["data_dir"] = filepath.Join(dir, "data")
-	config["bind_addr"] = address
-	config["advertise_addr"] = address
-	config["client_addr"] = address
-	config["datacenter"] = "dc1"
-	config["log_level"] = "warn"
-	config["disable_update_check"] = true
-	config["check_update_interval"] = "0s"
-	config["session_ttl_min"] = "1s"
-	config["performance"] = map[string]any{"raft_multiplier": 1}
-	config["limits"] = map[string]any{"http_max_conns_per_client": 2000}
-	config["ports"] = map[string]int{
-		"http": c.ports.consulHTTP, "server": c.ports.consulServer, "serf_lan": c.ports.consulSerf,
-		"serf_wan": -1, "dns": -1, "grpc": -1, "grpc_tls": -1, "https": -1,
-	}
-	text, err := json.Marshal(config)
+	file, err := devconsul.Write(dir, name, address, devconsul.Ports{HTTP: c.ports.consulHTTP, Server: c.ports.consulServer, Serf: c.ports.consulSerf}, extra)
 	if err != nil {
-		return nil, fmt.Errorf("configure Consul: %w", err)
-	}
-	file := filepath.Join(dir, "config.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return nil, fmt.Errorf("configure Consul: %w", err)
+		return nil, err
 	}
 	// Two threads each: many agents share this machine.
 	return c.start(ctx, "consul-"+name, []string{"GOMAXPROCS=2"}, c.paths[servers.Consul], "agent", "-config-file="+file)

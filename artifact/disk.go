@@ -1,0 +1,101 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoRoom is the error of a disk that is, or would be, full.
+var ErrNoRoom = errors.New("not enough room on the disk")
+
+// tempPrefix starts the name of everything unfinished that no later run
+// continues. No service, version or digest starts with a full stop.
+const tempPrefix = ".tmp-"
+
+// room returns an error if the file system of dir has not need bytes left
+// for this user.
+func room(dir string, need int64) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("look for room in %s: %w", dir, err)
+	}
+	free := fs.Bavail * uint64(fs.Bsize) //nolint:gosec // A block's size is positive.
+	if need > 0 && uint64(need) > free {
+		return fmt.Errorf("%w: %s has %s left, %s are needed; free some space there", ErrNoRoom, dir, mebibytes(free), mebibytes(uint64(need)))
+	}
+	return nil
+}
+
+// mebibytes prints a size for people, rounded up.
+func mebibytes(n uint64) string {
+	const mib = 1 << 20
+	return fmt.Sprintf("%d MiB", n/mib+min(n%mib, 1))
+}
+
+// full adds ErrNoRoom to an error that means it.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return err
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(filepath.Clean(dir))
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // Opened for reading.
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
+	}
+	return text, nil
+}
+
+// digest returns the SHA-256 of what is left of r, in lower-case hex.
+func digest(ctx context.Context, r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, contextReader{ctx, r}); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// contextReader is a reader that ends with its context.
+type contextReader struct {
+	ctx context.Context //nolint:containedctx // It is a call's, as the reader is.
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

@@ -1,0 +1,184 @@
+package artifact
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// ManifestHeader carries the manifest of an upload: its JSON in base64
+// (RFC 4648 section 4).
+const ManifestHeader = "Switchd-Manifest"
+
+// artifactsPath is the path of the artifacts of a store, each by its digest.
+const artifactsPath = "/v1/artifacts/"
+
+// Policy says what a store takes over HTTP.
+type Policy struct {
+	// Keys are those that a manifest must be signed by.
+	Keys TrustedKeys
+	// AllowUnsigned lets in any valid manifest, whoever signed it or not.
+	// Agents still run nothing unsigned.
+	AllowUnsigned bool
+	// MaxSize bounds an archive, in bytes; 0 means 16 GiB.
+	MaxSize int64
+}
+
+const defaultMaxSize = 16 << 30
+
+// A client may take a minute and as long as its archive needs at 64 KiB a
+// second; then it is cut off.
+const (
+	patience = time.Minute
+	minRate  = 64 << 10
+)
+
+// NewHandler serves a store:
+//
+//	GET, HEAD /v1/artifacts/{sha256}  the archive, with ranges (RFC 9110 section 14)
+//	PUT       /v1/artifacts/{sha256}  takes one, with its manifest in ManifestHeader
+//
+// A PUT is refused before its body is read if the policy does not let it in.
+func NewHandler(store *Store, policy Policy, log *slog.Logger) http.Handler {
+	if policy.MaxSize <= 0 {
+		policy.MaxSize = defaultMaxSize
+	}
+	h := &handler{store: store, policy: policy, log: log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+artifactsPath+"{sha256}", h.get)
+	mux.HandleFunc("PUT "+artifactsPath+"{sha256}", h.put)
+	return mux
+}
+
+type handler struct {
+	store  *Store
+	policy Policy
+	log    *slog.Logger
+}
+
+func (h *handler) get(w http.ResponseWriter, r *http.Request) {
+	digest := r.PathValue("sha256")
+	f, err := h.store.Open(digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, "no such artifact", http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		h.fail(w, r, http.StatusInternalServerError, err)
+		return
+	}
+	defer f.Close() //nolint:errcheck // Opened for reading.
+	info, err := f.Stat()
+	if err != nil {
+		h.fail(w, r, http.StatusInternalServerError, err)
+		return
+	}
+	conn := http.NewResponseController(w)
+	if err := conn.SetWriteDeadline(allowance(info.Size())); err != nil {
+		h.fail(w, r, http.StatusInternalServerError, fmt.Errorf("bound the download: %w", err))
+		return
+	}
+	// The connection may serve others after this.
+	defer conn.SetWriteDeadline(time.Time{}) //nolint:errcheck // Then the connection is gone.
+	header := w.Header()
+	header.Set("Content-Type", "application/zstd") // RFC 8878 section 7.1
+	header.Set("Etag", `"`+digest+`"`)
+	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	http.ServeContent(w, r, "", time.Time{}, f)
+}
+
+func (h *handler) put(w http.ResponseWriter, r *http.Request) {
+	m, status, err := h.admit(r)
+	if err != nil {
+		h.fail(w, r, status, err)
+		return
+	}
+	if h.store.Has(m.SHA256) {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	if err := http.NewResponseController(w).SetReadDeadline(allowance(m.Size)); err != nil {
+		h.fail(w, r, http.StatusInternalServerError, fmt.Errorf("bound the upload: %w", err))
+		return
+	}
+	switch err := h.store.Put(r.Context(), m, bodyReader{r.Body}); {
+	case errors.Is(err, errBody):
+		h.fail(w, r, http.StatusBadRequest, err)
+	case errors.Is(err, ErrNoRoom):
+		h.fail(w, r, http.StatusInsufficientStorage, err)
+	case errors.Is(err, ErrDigest):
+		h.fail(w, r, http.StatusUnprocessableEntity, err)
+	case err != nil:
+		h.fail(w, r, http.StatusInternalServerError, err)
+	default:
+		h.log.InfoContext(r.Context(), "artifact stored", "service", m.Service, "version", m.Version,
+			"sha256", m.SHA256, "bytes", m.Size, "by", m.By)
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+// admit returns the manifest of an upload that may come in, or the status and
+// the reason of the refusal.
+func (h *handler) admit(r *http.Request) (Manifest, int, error) {
+	encoded := r.Header.Get(ManifestHeader)
+	if encoded == "" {
+		return Manifest{}, http.StatusBadRequest, fmt.Errorf("header %s with the manifest is missing", ManifestHeader)
+	}
+	if len(encoded) > base64.StdEncoding.EncodedLen(maxManifest) {
+		return Manifest{}, http.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("header %s is longer than a manifest", ManifestHeader)
+	}
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return Manifest{}, http.StatusBadRequest, fmt.Errorf("header %s: %w", ManifestHeader, err)
+	}
+	m, err := ParseManifest(text)
+	if err != nil {
+		return Manifest{}, http.StatusBadRequest, err
+	}
+	if err := h.policy.Keys.Verify(m); err != nil && !h.policy.AllowUnsigned {
+		return Manifest{}, http.StatusForbidden, err
+	}
+	if digest := r.PathValue("sha256"); digest != m.SHA256 {
+		return Manifest{}, http.StatusBadRequest, fmt.Errorf("the path says %.80q, the manifest says %s", digest, m.SHA256)
+	}
+	if m.Size > h.policy.MaxSize {
+		return Manifest{}, http.StatusRequestEntityTooLarge, fmt.Errorf("%s has %d bytes, this store takes %d", m, m.Size, h.policy.MaxSize)
+	}
+	if r.ContentLength >= 0 && r.ContentLength != m.Size {
+		return Manifest{}, http.StatusBadRequest, fmt.Errorf("the body has %d bytes, the manifest says %d", r.ContentLength, m.Size)
+	}
+	return m, 0, nil
+}
+
+// errBody is the error of an upload that breaks off or is too slow: the
+// client's, not this server's.
+var errBody = errors.New("read the upload")
+
+// bodyReader marks the errors of a request's body.
+type bodyReader struct{ r io.Reader }
+
+func (b bodyReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", errBody, err)
+	}
+	return n, err //nolint:wrapcheck // io.EOF must stay itself.
+}
+
+// fail answers with an error, and logs those that are this server's.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
+	if status >= http.StatusInternalServerError {
+		h.log.ErrorContext(r.Context(), "artifact request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
+	}
+	http.Error(w, err.Error(), status)
+}
+
+// allowance is when a transfer must be over.
+func allowance(size int64) time.Time {
+	return time.Now().Add(patience + time.Duration(size/minRate)*time.Second)
+}

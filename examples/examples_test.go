@@ -1,0 +1,247 @@
+// Package examples_test holds the examples to what they teach.
+package examples_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"switchd/spec"
+)
+
+func TestShop_CompilesForEachEnvironment(t *testing.T) {
+	t.Parallel()
+	for env, quorum := range map[string]int{"staging": 1, "prod": 2} {
+		t.Run(env, func(t *testing.T) {
+			t.Parallel()
+			desired := compile(t, os.DirFS("shop"), env)
+			if len(desired.Services) != 2 {
+				t.Fatalf("services: got %d, want cart and web", len(desired.Services))
+			}
+			web := desired.Services[1]
+			if web.Roll.Quorum != quorum {
+				t.Errorf("quorum: got %d, want %d", web.Roll.Quorum, quorum)
+			}
+			if got, want := web.Origins["roll.quorum"].Owner, "platform"; got != want {
+				t.Errorf("owner of the quorum: got %q, want %q", got, want)
+			}
+			if got, want := web.Owner, "web-team"; got != want {
+				t.Errorf("owner of the service: got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// What a line's comment calls the default must be what holds without the
+// line: the line is taken out, and the default put in, and both must compile
+// to the same.
+func TestShop_TellsTheTrueDefaults(t *testing.T) {
+	t.Parallel()
+	// "default X", up to a comma, a colon or the end, where X is not "none".
+	told := regexp.MustCompile(`default ("[^"]*"|\[[^\]]*\]|[a-z.]+|[0-9.]*[0-9])(?:[,:]|$)`)
+	checked := 0
+	for _, a := range attributes(t) {
+		m := told.FindStringSubmatch(a.comment)
+		if m == nil || m[1] == "none" {
+			continue
+		}
+		checked++
+		t.Run(a.path, func(t *testing.T) {
+			t.Parallel()
+			without := bare(t, compile(t, a.replace(""), "prod"))
+			with := bare(t, compile(t, a.replace(a.name+" = "+m[1]), "prod"))
+			if changes := spec.Diff(without, with); len(changes) > 0 {
+				t.Errorf("%s:%d says %q, but then: %v", a.file, a.line, m[0], changes)
+			}
+		})
+	}
+	if checked < 30 {
+		t.Errorf("checked %d defaults only", checked)
+	}
+}
+
+// Whoever looks for an attribute must find it here: each field of the desired
+// state that inputs can set is set.
+func TestShop_TeachesEveryAttribute(t *testing.T) {
+	t.Parallel()
+	desired := compile(t, os.DirFS("shop"), "prod")
+	web := desired.Services[1]
+	for _, path := range zeroes(reflect.ValueOf(desired.Environment), "environment") {
+		t.Errorf("%s is not set", path)
+	}
+	for _, path := range zeroes(reflect.ValueOf(web), "web") {
+		switch path {
+		case "web.Pools[blue].NodeMeta", "web.Pools[blue].Port", "web.Pools[green].Nodes": // shown by the other pool
+		case "web.Metrics.Min": // a bound of zero
+		default:
+			t.Errorf("%s is not set", path)
+		}
+	}
+}
+
+// Every attribute of "web" and of its environment has a comment, behind it or
+// above it, that tells the default or that it is required; one that is set in
+// several files has it once.
+func TestShop_CommentsEveryAttribute(t *testing.T) {
+	t.Parallel()
+	explained := make(map[string]bool)
+	for _, a := range attributes(t) {
+		explained[a.path] = explained[a.path] || strings.Contains(a.comment, "default") || strings.Contains(a.comment, "required")
+	}
+	for path, ok := range explained {
+		if !ok {
+			t.Errorf("no comment tells the default of %s, or that it is required", path)
+		}
+	}
+}
+
+// attribute is one that the examples explain.
+type attribute struct {
+	file, path, name string
+	line             int
+	comment          string
+	text             []byte // of the file
+	at               hcl.Range
+}
+
+// replace is the examples with another line for the attribute.
+func (a attribute) replace(line string) fs.FS {
+	files := fstest.MapFS{}
+	for _, name := range []string{"environment.hcl", "web.hcl", "policy.hcl"} {
+		text, err := os.ReadFile("shop/" + name)
+		if err == nil {
+			files[name] = &fstest.MapFile{Data: text}
+		}
+	}
+	changed := string(a.text[:a.at.Start.Byte]) + line + string(a.text[a.at.End.Byte:])
+	files[a.file] = &fstest.MapFile{Data: []byte(changed)}
+	return files
+}
+
+// attributes finds those in "web" and "prod", whose comments are complete.
+func attributes(t *testing.T) []attribute {
+	t.Helper()
+	var all []attribute
+	for _, name := range []string{"environment.hcl", "web.hcl", "policy.hcl"} {
+		text, err := os.ReadFile("shop/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		lines := strings.Split(string(text), "\n")
+		var visit func(body *hclsyntax.Body, path string)
+		visit = func(body *hclsyntax.Body, path string) {
+			for _, a := range body.Attributes {
+				all = append(all, attribute{
+					file: name, path: path + a.Name, name: a.Name,
+					line: a.NameRange.Start.Line, comment: comment(lines, a.NameRange.Start.Line),
+					text: text, at: a.SrcRange,
+				})
+			}
+			for _, b := range body.Blocks {
+				label := strings.Join(b.Labels, ".")
+				if path == "" && label != "web" && label != "prod" {
+					continue
+				}
+				visit(b.Body, fmt.Sprintf("%s%s %s.", path, b.Type, label))
+			}
+		}
+		visit(file.Body.(*hclsyntax.Body), "")
+	}
+	return all
+}
+
+// comment is what stands behind the line or, if nothing does, above it.
+func comment(lines []string, line int) string {
+	if _, behind, ok := strings.Cut(lines[line-1], "# "); ok {
+		return behind
+	}
+	var above []string
+	for i := line - 2; i >= 0; i-- {
+		text, ok := strings.CutPrefix(strings.TrimSpace(lines[i]), "#")
+		if !ok {
+			// Two attributes may share the comment above the first one.
+			if len(above) == 0 && strings.Contains(lines[i], " = ") {
+				continue
+			}
+			break
+		}
+		above = append([]string{strings.TrimSpace(text)}, above...)
+	}
+	return strings.Join(above, " ")
+}
+
+// zeroes are the fields that have no value.
+func zeroes(v reflect.Value, path string) []string {
+	var found []string
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return []string{path}
+		}
+		if v.Elem().Kind() == reflect.Struct {
+			return zeroes(v.Elem(), path)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			found = append(found, zeroes(v.Field(i), path+"."+v.Type().Field(i).Name)...)
+		}
+	case reflect.Map:
+		if v.Len() == 0 {
+			return []string{path}
+		}
+		for _, key := range v.MapKeys() {
+			if v.MapIndex(key).Kind() == reflect.Struct {
+				found = append(found, zeroes(v.MapIndex(key), fmt.Sprintf("%s[%v]", path, key))...)
+			}
+		}
+	case reflect.Slice:
+		if v.Len() == 0 {
+			return []string{path}
+		}
+		for i := range v.Len() {
+			if v.Index(i).Kind() == reflect.Struct {
+				found = append(found, zeroes(v.Index(i), path)...)
+			}
+		}
+	default:
+		if v.IsZero() {
+			return []string{path}
+		}
+	}
+	return found
+}
+
+// bare is a desired state without its origins, which differ on purpose.
+func bare(t *testing.T, d *spec.Desired) *spec.Desired {
+	t.Helper()
+	d.Environment.Origins = nil
+	for i := range d.Services {
+		d.Services[i].Origins = nil
+	}
+	return d
+}
+
+func compile(t *testing.T, files fs.FS, env string) *spec.Desired {
+	t.Helper()
+	src, diags := spec.LoadFS(files)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	desired, diags := src.Compile(env)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	return desired
+}

@@ -1,0 +1,134 @@
+# The shop's web front. The team that writes the service owns this file.
+#
+# Texts may use what is known only when they are used: ${service}, ${pool},
+# ${other_pool}, ${version}, ${node}, ${address}, ${port} and ${dir}, the
+# directory of the unpacked release. Durations are texts such as "90s" or
+# "1h30m", from 1ms to 720h where nothing else is said.
+
+owner = "web-team"
+
+service "web" {
+  environments = ["staging", "prod"] # where it runs; default ["staging", "prod"], which is all of them
+  depends_on   = ["cart"]            # services that are rolled out before it; default none
+  port         = 8080                # TCP, 1 to 65535; required
+
+  # Both pools are needed: name their nodes, or the Consul metadata that the
+  # nodes have.
+  pool "blue" {
+    nodes = ["web-b1", "web-b2", "web-b3"] # Consul node names; required unless there is node_meta
+  }
+  pool "green" {
+    node_meta = { pool = "web-green-${env.vars.nodes}" } # all pairs must match; required unless there are nodes
+    port      = 8081                                     # TCP, 1 to 65535; default: the service's
+  }
+
+  # How a release is run on a node.
+  runtime "process" {
+    command = ["./app", "--addr", "${address}:${port}"] # a relative path starts at the release; required
+    env = {                                             # added to a minimal environment; default none
+      NODE = "${node}"
+      POOL = "${pool}"
+    }
+    stop_signal = "SIGINT" # SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH; default "SIGTERM"
+    stop_grace  = "30s"    # from the signal to SIGKILL; default "10s"
+  }
+
+  # The check that each node's Consul agent makes: a GET that must answer 2xx.
+  health {
+    path     = "/health" # default "/healthz"
+    interval = "1s"      # at least 1s; default "2s"
+    timeout  = "500ms"   # default "1s"
+  }
+
+  # HTTP checks of the new version, on each node and through the pool's name.
+  # There may be many.
+  smoke "version" {
+    method      = "GET"                           # GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; default "GET"
+    path        = "/version"                      # default "/"
+    headers     = { Accept = "application/json" } # to send; default none
+    status      = 200                             # wanted, 100 to 599; default 200
+    want_header = { Content-Type = "json" }       # regular expressions (RE2) by name; default none
+    want_body   = "${version}"                    # regular expression (RE2); default none
+    max_latency = "500ms"                         # default none: not checked
+    timeout     = "2s"                            # of one try; default "5s"
+    retries     = 3                               # after the first try, 0 to 100; default 2
+    retry_wait  = "2s"                            # between two tries; default "1s"
+  }
+
+  # Load on each new node until its latency is steady; without the block,
+  # there is none.
+  warmup {
+    path        = "/products" # default "/"
+    rate        = 50          # requests per second and node, 1 to 100000; default 20
+    ramp        = "10s"       # from the first request to the full rate; default "30s"
+    window      = "2s"        # over which a 95th percentile is taken; default "5s"
+    windows     = 5           # consecutive ones that must agree, 2 to 1000; default 3
+    tolerance   = 0.25        # by which they may differ, 0 to 10, 0.2 is 20 %; default 0.2
+    max_latency = "250ms"     # bound of the steady 95th percentile; default none
+    max_errors  = 0.001       # share of failed requests allowed, 0 to 1; default 0
+  }
+
+  # Steps in percent of answers that the new version gets before the switch,
+  # rising, 1 to 99; default none: it gets no share
+  weights = [5, 25]
+
+  # Queries to Prometheus that judge the new version; without the block,
+  # nothing does.
+  analysis {
+    prometheus = env.prometheus # base URL; default env.prometheus
+    interval   = "30s"          # between two looks; default "1m"
+    looks      = 10             # passing ones that each metric needs, 1 to 10000; default 5
+
+    # There must be one, and there may be many.
+    metric "errors" {
+      # PromQL that gives one value; required
+      query = <<-Q
+        sum(rate(http_requests_total{service="${service}", pool="${pool}", code=~"5.."}[1m]))
+          / sum(rate(http_requests_total{service="${service}", pool="${pool}"}[1m]))
+      Q
+
+      min           = 0    # least value that passes; default none, but one of min and max is required
+      max           = 0.01 # largest value that passes; default none, but one of min and max is required
+      failure_limit = 1    # failed looks that are forgiven, 0 to 10000; default 0
+
+      # PromQL for the requests behind the value; default none. A look with
+      # fewer than min_traffic decides nothing; the two come together.
+      traffic     = "sum(increase(http_requests_total{service=\"${service}\", pool=\"${pool}\"}[1m]))"
+      min_traffic = 20 # requests; default none
+    }
+  }
+
+  # How users are led to a pool. The label says the kind: a CNAME in the zone,
+  # web.apps.test, that points to web-blue.apps.test or web-green.apps.test.
+  switch "dns" {
+    name = "shop" # in the environment's zone; default "web", the service's name
+    ttl  = "10s"  # of the CNAME, whole seconds from 1s to 24h; default "5s"
+  }
+
+  # When the old pool's traffic is over.
+  drain {
+    # PromQL for its requests per second; default none: three TTLs after the
+    # switch
+    query = "sum(rate(http_requests_total{service=\"${service}\", pool=\"${other_pool}\"}[1m]))"
+    below = 0.5   # requests per second; default 0.1
+    for   = "30s" # how long it must stay below; default "1m"
+  }
+
+  bake       = "1h"      # how long the old pool stays ready for a rollback; default "10m"
+  after_bake = "upgrade" # then "keep" the old pool as it is, or "upgrade" it; default "keep"
+}
+
+service "cart" {
+  port = 7070
+
+  pool "blue" {
+    nodes = ["cart-b1", "cart-b2"]
+  }
+  pool "green" {
+    nodes = ["cart-g1", "cart-g2"]
+  }
+
+  runtime "process" {
+    command = ["./cart", "-listen", "${address}:${port}"]
+  }
+}

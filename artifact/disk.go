@@ -28,7 +28,7 @@ func room(dir string, need int64) error {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("look for room in %s: %w", dir, err)
 	}
-	free := fs.Bavail * uint64(fs.Bsize) //nolint:gosec // A block's size is positive.
+	free := fs.Bavail * uint64(fs.Bsize) // A block's size is positive.
 	if need > 0 && uint64(need) > free {
 		return fmt.Errorf("%w: %s has %s left, %s are needed; free some space there", ErrNoRoom, dir, mebibytes(free), mebibytes(uint64(need)))
 	}
@@ -89,7 +89,7 @@ func digest(ctx context.Context, r io.Reader) (string, error) {
 
 // contextReader is a reader that ends with its context.
 type contextReader struct {
-	ctx context.Context //nolint:containedctx // It is a call's, as the reader is.
+	ctx context.Context // It is a call's, as the reader is.
 	r   io.Reader
 }
 

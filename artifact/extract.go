@@ -91,7 +91,7 @@ func extractFile(ctx context.Context, archive string, compressed compression, di
 // extractor extracts one archive. Everything goes through an os.Root, which no
 // name and no link leads out of.
 type extractor struct {
-	ctx    context.Context //nolint:containedctx // It is one call's, as the extractor is.
+	ctx    context.Context // It is one call's, as the extractor is.
 	root   *os.Root
 	budget budget
 	dirs   map[string]fs.FileMode // modes are set last: one may forbid to write
@@ -140,7 +140,7 @@ func (e *extractor) entry(header *tar.Header, content io.Reader) error {
 	if err := e.parents(name); err != nil {
 		return err
 	}
-	mode := fs.FileMode(header.Mode & 0o777) //nolint:gosec // Nine bits; set-user-ID and its like are dropped.
+	mode := fs.FileMode(header.Mode & 0o777) // Nine bits; set-user-ID and its like are dropped.
 	switch header.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		return e.file(name, mode, header.Size, content)

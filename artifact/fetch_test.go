@@ -319,7 +319,7 @@ type hangingWriter struct {
 	http.ResponseWriter
 
 	left  int
-	until context.Context //nolint:containedctx // It is the request's, as the writer is.
+	until context.Context // It is the request's, as the writer is.
 }
 
 func (h *hangingWriter) Write(p []byte) (int, error) {

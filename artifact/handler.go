@@ -167,7 +167,7 @@ func (b bodyReader) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: %w", errBody, err)
 	}
-	return n, err //nolint:wrapcheck // io.EOF must stay itself.
+	return n, err // io.EOF must stay itself.
 }
 
 // fail answers with an error, and logs those that are this server's.

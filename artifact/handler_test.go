@@ -23,7 +23,7 @@ import (
 // client returns an HTTP client of the test's own.
 func client(t testing.TB) *http.Client {
 	t.Helper()
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // It is one.
+	transport := http.DefaultTransport.(*http.Transport).Clone() // It is one.
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
@@ -42,7 +42,15 @@ func manifestHeader(t testing.TB, m artifact.Manifest) string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-func do(t *testing.T, method, url, header string, body io.Reader, more ...string) (*http.Response, string) {
+// answer is a response that has been read.
+type answer struct {
+	status int
+	header http.Header
+	length int64
+	body   string
+}
+
+func do(t *testing.T, method, url, header string, body io.Reader, more ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(within(t), method, url, body)
 	must(t, err)
@@ -57,7 +65,7 @@ func do(t *testing.T, method, url, header string, body io.Reader, more ...string
 	text, err := io.ReadAll(resp.Body)
 	must(t, err)
 	must(t, resp.Body.Close())
-	return resp, string(text)
+	return answer{resp.StatusCode, resp.Header, resp.ContentLength, string(text)}
 }
 
 func TestHandler_ServesArchivesAndRanges(t *testing.T) {
@@ -67,25 +75,25 @@ func TestHandler_ServesArchivesAndRanges(t *testing.T) {
 	must(t, s.Put(within(t), r.manifest, bytes.NewReader(r.archive)))
 	url := serve(t, s, artifact.Policy{}).URL + "/v1/artifacts/"
 
-	resp, body := do(t, http.MethodGet, url+r.digest(), "", nil)
-	if resp.StatusCode != http.StatusOK || body != string(r.archive) || resp.Header.Get("Etag") != `"`+r.digest()+`"` {
-		t.Errorf("GET: %s, %d bytes, %v", resp.Status, len(body), resp.Header)
+	got := do(t, http.MethodGet, url+r.digest(), "", nil)
+	if got.status != http.StatusOK || got.body != string(r.archive) || got.header.Get("Etag") != `"`+r.digest()+`"` {
+		t.Errorf("GET: %d, %d bytes, %v", got.status, len(got.body), got.header)
 	}
-	resp, body = do(t, http.MethodHead, url+r.digest(), "", nil)
-	if resp.StatusCode != http.StatusOK || body != "" || resp.ContentLength != r.manifest.Size {
-		t.Errorf("HEAD: %s, length %d", resp.Status, resp.ContentLength)
+	got = do(t, http.MethodHead, url+r.digest(), "", nil)
+	if got.status != http.StatusOK || got.body != "" || got.length != r.manifest.Size {
+		t.Errorf("HEAD: %d, length %d", got.status, got.length)
 	}
-	resp, body = do(t, http.MethodGet, url+r.digest(), "", nil, "Range", "bytes=1000-")
-	if resp.StatusCode != http.StatusPartialContent || body != string(r.archive[1000:]) {
-		t.Errorf("GET of a range: %s, %d bytes", resp.Status, len(body))
+	got = do(t, http.MethodGet, url+r.digest(), "", nil, "Range", "bytes=1000-")
+	if got.status != http.StatusPartialContent || got.body != string(r.archive[1000:]) {
+		t.Errorf("GET of a range: %d, %d bytes", got.status, len(got.body))
 	}
 	for _, digest := range []string{strings.Repeat("0", 64), "x", "..%2f..%2fsecret", r.digest() + "x"} {
-		if resp, _ := do(t, http.MethodGet, url+digest, "", nil); resp.StatusCode != http.StatusNotFound {
-			t.Errorf("GET of %s: %s", digest, resp.Status)
+		if got := do(t, http.MethodGet, url+digest, "", nil); got.status != http.StatusNotFound {
+			t.Errorf("GET of %s: %d", digest, got.status)
 		}
 	}
-	if resp, _ := do(t, http.MethodDelete, url+r.digest(), "", nil); resp.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("DELETE: %s", resp.Status)
+	if got := do(t, http.MethodDelete, url+r.digest(), "", nil); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("DELETE: %d", got.status)
 	}
 }
 
@@ -100,6 +108,9 @@ func TestHandler_TakesOnlyWhatATrustedKeySigned(t *testing.T) {
 	keys := append(signers, r.keys...)
 	huge.Size = 1 << 40
 	must(t, artifact.Sign(&huge, signer))
+	enormous := huge
+	enormous.Size = 1 << 50
+	must(t, artifact.Sign(&enormous, signer))
 	other.SHA256 = strings.Repeat("0", 64)
 	must(t, artifact.Sign(&other, signer))
 	flipped := bytes.Clone(r.archive)
@@ -130,18 +141,12 @@ func TestHandler_TakesOnlyWhatATrustedKeySigned(t *testing.T) {
 		"too long":         {header: manifestHeader(t, r.manifest), body: append(bytes.Clone(r.archive), 0), chunks: true, status: http.StatusUnprocessableEntity, want: "longer"},
 		"a wrong bit":      {header: manifestHeader(t, r.manifest), body: flipped, status: http.StatusUnprocessableEntity, want: "SHA-256"},
 		"a full disk": {
-			header: manifestHeader(t, huge), body: r.archive, chunks: true,
+			header: manifestHeader(t, enormous), body: r.archive, chunks: true,
 			policy: artifact.Policy{MaxSize: 1 << 50}, status: http.StatusInsufficientStorage, want: "are needed",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if strings.HasPrefix(name, "a full disk") {
-				m := huge
-				m.Size = 1 << 50
-				must(t, artifact.Sign(&m, signer))
-				test.header = manifestHeader(t, m)
-			}
 			s, dir := newStore(t)
 			test.policy.Keys = keys
 			var body io.Reader = bytes.NewReader(test.body)
@@ -149,9 +154,9 @@ func TestHandler_TakesOnlyWhatATrustedKeySigned(t *testing.T) {
 				body = struct{ io.Reader }{body}
 			}
 			url := serve(t, s, test.policy).URL + "/v1/artifacts/" + r.digest()
-			resp, text := do(t, http.MethodPut, url, test.header, body)
-			if resp.StatusCode != test.status || !strings.Contains(text, test.want) {
-				t.Errorf("PUT: %s: %s, want %d with %q", resp.Status, text, test.status, test.want)
+			got := do(t, http.MethodPut, url, test.header, body)
+			if got.status != test.status || !strings.Contains(got.body, test.want) {
+				t.Errorf("PUT: %d: %s, want %d with %q", got.status, got.body, test.status, test.want)
 			}
 			created := test.status == http.StatusCreated
 			if got := entries(t, dir); s.Has(r.digest()) != created || !created && len(got) != 0 {

@@ -108,7 +108,7 @@ func packTree(ctx context.Context, root, start string, dst io.Writer) (info Info
 
 // packer writes one tree to one archive.
 type packer struct {
-	ctx    context.Context //nolint:containedctx // It is one call's, as the packer is.
+	ctx    context.Context // It is one call's, as the packer is.
 	tree   *os.Root
 	tar    *tar.Writer
 	budget budget

@@ -149,7 +149,7 @@ func TestLoadPrivateKey_AsksForThePassword(t *testing.T) {
 	must(t, err)
 	m := newRelease(t, 10).manifest
 	must(t, artifact.Sign(&m, key))
-	must(t, artifact.TrustedKeys{key.Public().(minisign.PublicKey)}.Verify(m)) //nolint:forcetypeassert // It is of this library.
+	must(t, artifact.TrustedKeys{key.Public().(minisign.PublicKey)}.Verify(m)) // It is of this library.
 	refused := errors.New("no terminal")
 	if _, err := artifact.LoadPrivateKey(path, answer("", refused)); !errors.Is(err, refused) {
 		t.Errorf("without a terminal: %v", err)
@@ -217,7 +217,7 @@ func TestVerify_AcceptsWhatMinisignSigned(t *testing.T) {
 	must(t, err)
 	must(t, artifact.Sign(&m, key))
 	must(t, keys.Verify(m))
-	if !key.Public().(minisign.PublicKey).Equal(keys[0]) { //nolint:forcetypeassert // It is of this library.
+	if !key.Public().(minisign.PublicKey).Equal(keys[0]) { // It is of this library.
 		t.Error("the private key's public key is another one")
 	}
 }

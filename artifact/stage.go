@@ -111,7 +111,7 @@ func (s *Stager) stage(ctx context.Context, m Manifest, dir string, progress fun
 // turn waits until nobody else stages an archive; done ends the turn.
 func (s *Stager) turn(ctx context.Context, digest string) (done func(), err error) {
 	lock, _ := s.turns.LoadOrStore(digest, make(chan struct{}, 1))
-	turn := lock.(chan struct{}) //nolint:forcetypeassert // Nothing else is stored.
+	turn := lock.(chan struct{}) // Nothing else is stored.
 	select {
 	case turn <- struct{}{}:
 		return func() { <-turn }, nil

@@ -79,7 +79,7 @@ func upload(ctx context.Context, client *http.Client, baseURL string, m Manifest
 	if err != nil {
 		return cause(ctx, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // Read as far as it is needed.
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		return refusal(resp)
 	}
@@ -96,7 +96,7 @@ func stored(ctx context.Context, client *http.Client, target string) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // It is empty.
+	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return true, nil
@@ -124,45 +124,4 @@ func refusal(resp *http.Response) error {
 		return fmt.Errorf("it answered %s: %s", resp.Status, why)
 	}
 	return fmt.Errorf("it answered %s", resp.Status)
-}
-
-// errStalled ends a transfer in which nothing moves.
-var errStalled = errors.New("stalled")
-
-// watch returns a context that ends with errStalled when alive has not been
-// called for a while.
-func watch(ctx context.Context, stall time.Duration) (watched context.Context, alive, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(stall, func() {
-		cancel(fmt.Errorf("%w: not a byte for %v", errStalled, stall))
-	})
-	return ctx, func() { timer.Reset(stall) }, func() {
-		timer.Stop()
-		cancel(nil)
-	}
-}
-
-// cause adds to an error why its context ended.
-func cause(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil {
-		return err
-	}
-	if why := context.Cause(ctx); !errors.Is(err, why) {
-		return fmt.Errorf("%w: %w", why, err)
-	}
-	return err
-}
-
-// progressReader calls alive whenever it is read from with success.
-type progressReader struct {
-	r     io.Reader
-	alive func()
-}
-
-func (p progressReader) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	if n > 0 {
-		p.alive()
-	}
-	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,9 +26,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // environment returns the whole environment of an instance, sorted.
 func environment(inst Instance) []string {
 	vars := map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8"}
-	for name, value := range inst.Env {
-		vars[name] = value
-	}
+	maps.Copy(vars, inst.Env)
 	vars[instanceVar], vars[versionVar] = inst.ID, inst.Version
 	env := make([]string, 0, len(vars))
 	for name, value := range vars {

@@ -70,7 +70,7 @@ func (p *Process) start(ctx context.Context, inst Instance) (Handle, error) {
 		Dir:   inst.Dir,
 		Env:   environment(inst),
 		Files: []*os.File{null, output, output},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   &syscall.SysProcAttr{Setsid: false},
 	})
 	if err != nil {
 		return "", explain(path, err)
@@ -89,7 +89,7 @@ func (p *Process) start(ctx context.Context, inst Instance) (Handle, error) {
 // this program still holds the executable, just unpacked, open for writing
 // (go.dev/issue/22315).
 func spawn(ctx context.Context, path string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
-	const tries = 20
+	const tries = 50
 	for try := 1; ; try++ {
 		child, err := os.StartProcess(path, argv, attr)
 		if !errors.Is(err, syscall.ETXTBSY) || try == tries {
@@ -98,7 +98,7 @@ func spawn(ctx context.Context, path string, argv []string, attr *os.ProcAttr) (
 		select {
 		case <-ctx.Done():
 			return nil, errors.Join(err, ctx.Err())
-		case <-time.After(time.Duration(try) * time.Millisecond):
+		case <-time.After(min(time.Duration(try), 20) * time.Millisecond):
 		}
 	}
 }

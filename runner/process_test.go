@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,8 +45,8 @@ func actAsAgent() {
 	if err != nil {
 		panic(err)
 	}
-	os.Stdout.WriteString(string(h) + "\n") //nolint:errcheck,gosec // The reader fails.
-	io.Copy(io.Discard, os.Stdin)           //nolint:errcheck,gosec // Waits for the end of the test.
+	os.Stdout.WriteString(string(h) + "\n") //nolint:errcheck // The reader fails.
+	io.Copy(io.Discard, os.Stdin)           //nolint:errcheck // Waits for the end of the test.
 }
 
 func newProcess(t *testing.T) runner.Runtime {
@@ -206,6 +208,27 @@ exec sleep 600
 		t.Errorf("the zombie: Running is %v, %v, want false", running, err)
 	}
 	if err := rt.Stop(ctx, zombie, app.Instance); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever has just unpacked a release may have forked with a file of it open.
+func TestProcess_StartsWhatSomeoneStillWrites(t *testing.T) {
+	t.Parallel()
+	rt := newProcess(t)
+	app := runnertest.NewApp(t, "web-busy", "exit 0\n")
+	program := filepath.Join(app.Dir, "app")
+	writer, err := os.OpenFile(program, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := rt.Start(ctx, app.Instance); !errors.Is(err, syscall.ETXTBSY) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while it is written: %v", err)
+	}
+	go writer.Close() //nolint:errcheck // Nothing was written.
+	if err := rt.Wait(runnertest.Context(t), app.Start(t, rt)); err != nil {
 		t.Error(err)
 	}
 }

@@ -242,7 +242,7 @@ service "web" {
       traffic       = "sum(increase(http_requests_total{service=\"web\",pool=\"${pool}\",version=\"${version}\"}[5s]))"
       min_traffic   = 40
     }
-    metric "latency_p99" {
+    metric "latency-p99" {
       query         = "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{service=\"web\",pool=\"${pool}\",version=\"${version}\"}[5s])))"
       max           = 0.5
       failure_limit = 1

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"switchd/rolling"
+	"switchd/runner"
+)
+
+type statusCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *statusCmd) Help() string {
+	return "Reads the journal in the data directory; neither the agent nor Consul has to run."
+}
+
+func (c *statusCmd) Run(a *app) error {
+	journal, err := rolling.ReadJournal(a.flags.Data)
+	if err != nil {
+		return err
+	}
+	states, err := rolling.States(a.ctx, journal, runner.NewProcess(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(states)
+	}
+	if len(states) == 0 {
+		_, err := fmt.Fprintf(a.stdout, "this node runs nothing of environment %s yet\n", a.flags.Env)
+		return err
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "UNIT\tVERSION\tPROCESS\tNEXT\tNOTE")
+	for _, id := range slices.Sorted(maps.Keys(states)) {
+		s := states[id]
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", id, dash(s.Version), dash(s.Process), dash(s.Next), dash(s.Note))
+	}
+	return w.Flush()
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"switchd/consul"
+	"switchd/ledger"
+	"switchd/spec"
+)
+
+type applyCmd struct {
+	Dir    string `arg:"" help:"Directory of *.hcl files." type:"path"`
+	DryRun bool   `help:"Show what would change and write nothing."`
+	Prune  bool   `help:"Remove services that Consul holds and the directory doesn't."`
+}
+
+func (c *applyCmd) Help() string {
+	return "The desired state is written in one transaction. It starts no rollout: what runs where changes with `promote` only."
+}
+
+func (c *applyCmd) Run(a *app) error {
+	desired, err := a.compile(c.Dir, a.flags.Env)
+	if err != nil {
+		return err
+	}
+	flags := a.flags.Consul
+	if env := desired.Environment.Consul; flags.HTTPAddr == "" {
+		flags.HTTPAddr = env.Address
+		if flags.Datacenter == "" {
+			flags.Datacenter = env.Datacenter
+		}
+	}
+	client, err := consul.NewClient(flags)
+	if err != nil {
+		return err
+	}
+	l := &ledger.Ledger{Consul: client, Keys: consul.Keys{Env: desired.Environment.Name}}
+	old, err := l.Desired(a.ctx)
+	if err != nil {
+		return err
+	}
+	if gone := missing(old, desired); len(gone) > 0 && !c.Prune {
+		return &inputError{fmt.Sprintf("environment %s has services that %s doesn't name: %s; add --prune to remove them, which ends their DNS names", desired.Environment.Name, c.Dir, strings.Join(gone, ", "))}
+	}
+	changes := spec.Diff(old, desired)
+	for _, change := range changes {
+		a.printf("%s\n", change)
+	}
+	switch {
+	case len(changes) == 0:
+		a.printf("%s: nothing changes\n", desired.Environment.Name)
+	case c.DryRun:
+		a.printf("%s: %s, not written (--dry-run)\n", desired.Environment.Name, plural(len(changes), "change"))
+		return nil
+	}
+	if err := l.Apply(a.ctx, a.by(l), desired); err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		a.printf("%s: %s applied\n", desired.Environment.Name, plural(len(changes), "change"))
+	}
+	return nil
+}
+
+// missing are the services that would be removed.
+func missing(old, desired *spec.Desired) []string {
+	if old == nil {
+		return nil
+	}
+	kept := make(map[string]bool)
+	for _, s := range desired.Services {
+		kept[s.Name] = true
+	}
+	var gone []string
+	for _, s := range old.Services {
+		if !kept[s.Name] {
+			gone = append(gone, s.Name)
+		}
+	}
+	return gone
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"switchd/consul"
+	"switchd/ledger"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// cli is the whole command tree.
+type cli struct {
+	Consul  consul.Flags     `embed:"" group:"Consul:"`
+	Env     string           `help:"Environment (SWITCHD_ENV). The only one in Consul if not set." env:"SWITCHD_ENV" placeholder:"NAME"`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Validate validateCmd `cmd:"" help:"Check the inputs of a directory, offline."`
+	Apply    applyCmd    `cmd:"" help:"Compile the inputs of a directory, show what changes, write the desired state."`
+	Keygen   keygenCmd   `cmd:"" help:"Make a key pair to sign releases with."`
+	Publish  publishCmd  `cmd:"" help:"Pack, sign and store a release."`
+	Promote  promoteCmd  `cmd:"" help:"Roll a release out and follow it to its end."`
+	Rollback rollbackCmd `cmd:"" help:"Lead users back to the former pool, in one write."`
+	Halt     haltCmd     `cmd:"" help:"Stop a rollout until it is resumed."`
+	Resume   resumeCmd   `cmd:"" help:"Go on with a halted rollout."`
+	Approve  approveCmd  `cmd:"" help:"Give a consent that a rollout waits for."`
+	Status   statusCmd   `cmd:"" help:"Show what is live, what runs where, and what is waited for."`
+	History  historyCmd  `cmd:"" help:"Show a service's former rollouts."`
+	Serve    serveCmd    `cmd:"" help:"Drive rollouts, answer DNS, store artifacts, show a status page."`
+}
+
+// app is what commands work with.
+type app struct {
+	ctx    context.Context //nolint:containedctx // kong's Run methods get it that way
+	stdout io.Writer
+	stderr io.Writer
+	flags  *cli
+}
+
+// exited carries kong's wish to exit out of its parser.
+type exited int
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+	var flags cli
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "switchd" // only a default
+	}
+	parser, err := kong.New(&flags,
+		kong.Name("switchd"),
+		kong.Description("Releases services on plain machines, blue and green, without an outage."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.Vars{"version": version, "hostname": hostname},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintf(stderr, "switchd: %v\n", err)
+		return statusError
+	}
+	defer func() {
+		if code, ok := recover().(exited); ok {
+			status = int(code)
+		}
+	}()
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "switchd: %v\n", err)
+		return statusUsage
+	}
+	a := &app{ctx: ctx, stdout: stdout, stderr: stderr, flags: &flags}
+	err = command.Run(a)
+	if err == nil {
+		return statusOK
+	}
+	if text := explain(err, &flags); text != "" {
+		fmt.Fprintf(stderr, "switchd: %s\n", text)
+	}
+	return statusOf(err)
+}
+
+// printf writes to standard output; that it can't be written to is found out
+// by whoever reads it.
+func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.stdout, format, args...) }
+
+func (a *app) notef(format string, args ...any) { _, _ = fmt.Fprintf(a.stderr, format, args...) }
+
+// ledger connects to the environment that is meant.
+func (a *app) ledger() (*ledger.Ledger, error) {
+	client, err := consul.NewClient(a.flags.Consul)
+	if err != nil {
+		return nil, err
+	}
+	env := a.flags.Env
+	if env == "" {
+		names, err := ledger.Environments(a.ctx, client)
+		if err != nil {
+			return nil, err
+		}
+		switch len(names) {
+		case 1:
+			env = names[0]
+		case 0:
+			return nil, fmt.Errorf("%w: Consul holds none yet; `switchd apply DIR` makes one", ledger.ErrUnknownEnvironment)
+		default:
+			return nil, &usageError{fmt.Sprintf("Consul holds several environments (%s); name one with --env or SWITCHD_ENV", strings.Join(names, ", "))}
+		}
+	}
+	return &ledger.Ledger{Consul: client, Keys: consul.Keys{Env: env}}, nil
+}
+
+// by names whoever runs the command: the owner of the Consul token where ACLs
+// tell, and the account.
+func (a *app) by(l *ledger.Ledger) string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	if token := l.Consul.Identity(a.ctx); token != "" {
+		name = token + " (" + name + ")"
+	}
+	return name
+}
+
+func (a *app) log(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// usageError is a command line that can't be carried out.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+var errSilent = errors.New("already told")

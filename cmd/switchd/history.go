@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"switchd/rollout"
+	"switchd/status"
+)
+
+type historyCmd struct {
+	Service string `arg:"" help:"Service whose rollouts are shown."`
+	Number  int    `arg:"" optional:"" help:"Show one rollout's timeline: 1 is the newest."`
+	Facts   bool   `short:"v" help:"With what each decision was made on."`
+	JSON    bool   `help:"Print JSON, for programs."`
+}
+
+func (c *historyCmd) Run(a *app) error {
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	if _, err := l.Service(a.ctx, c.Service); err != nil {
+		return err
+	}
+	records, err := l.History(a.ctx, c.Service)
+	if err != nil {
+		return err
+	}
+	current, err := l.Record(a.ctx, c.Service)
+	if err != nil {
+		return err
+	}
+	if current != nil && !current.Phase.Ended() {
+		records = append(records, current)
+	}
+	if c.Number < 0 || c.Number > len(records) {
+		return &usageError{fmt.Sprintf("%s has %s in its history, there is no number %d", c.Service, plural(len(records), "rollout"), c.Number)}
+	}
+	if c.Number > 0 {
+		records = records[len(records)-c.Number : len(records)-c.Number+1]
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(records); err != nil {
+			return fmt.Errorf("print the history: %w", err)
+		}
+		return nil
+	}
+	if c.Number > 0 {
+		opts := terminal(a.stdout)
+		opts.Facts = c.Facts
+		return status.Timeline(a.stdout, records[0], time.Now(), opts)
+	}
+	return c.list(a, records)
+}
+
+func (c *historyCmd) list(a *app, records []*rollout.Record) error {
+	if len(records) == 0 {
+		a.printf("%s: no rollout yet\n", c.Service)
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "NR\tBEGAN\tVERSION\tPOOL\tPHASE\tTOOK\tOUTCOME")
+	for i := len(records) - 1; i >= 0; i-- {
+		r := records[i]
+		took := "-"
+		outcome := r.Outcome
+		if r.Phase.Ended() {
+			took = status.Span(r.Entered.Sub(r.At))
+		} else if r.Wait != nil {
+			outcome = "waits " + r.Wait.For
+		}
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", len(records)-i, r.At.Local().Format(time.DateTime), r.Version, r.Pool, r.Phase, took, outcome)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the history: %w", err)
+	}
+	a.printf("\n`switchd history %s NR` shows a rollout's timeline, with -v what each decision was made on.\n", c.Service)
+	return nil
+}

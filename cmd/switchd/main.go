@@ -1,0 +1,17 @@
+// Command switchd is the operator's tool and the controller: it publishes,
+// promotes, rolls back, shows, and with `serve` drives rollouts and answers
+// DNS.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"switchd/consul"
+	"switchd/ledger"
+	"switchd/rollout"
+)
+
+type promoteCmd struct {
+	Service string `arg:"" help:"Service to release."`
+	Release string `arg:"" name:"version" help:"Published version."`
+	Detach  bool   `help:"Begin the rollout and return at once."`
+}
+
+func (c *promoteCmd) Help() string {
+	return `Follows the rollout to its end. The exit status tells the outcome: 0 done, 10 failed, 11 halted, 12 rolled back.
+Interrupting this command leaves the rollout running; replicas of "switchd serve" drive it.`
+}
+
+func (c *promoteCmd) Run(a *app) error {
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	if _, err := l.Service(a.ctx, c.Service); err != nil {
+		return err
+	}
+	released := true
+	if _, err := l.Release(a.ctx, c.Service, c.Release); errors.Is(err, ledger.ErrUnknownRelease) {
+		released = false
+	} else if err != nil {
+		return err
+	}
+	change, err := a.operateOn(l, c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
+		s.Released = released
+		now := time.Now()
+		return rollout.Promote(s, ledger.NewID(c.Service, c.Release, now), c.Release, by, now)
+	})
+	if err != nil {
+		return err
+	}
+	record := change.Record
+	a.printf("%s: %s goes to %s (rollout %s)\n", c.Service, record.Version, record.Pool, record.ID)
+	if c.Detach {
+		a.printf("follow it with: switchd status %s --watch\n", c.Service)
+		return nil
+	}
+	return a.follow(l, record)
+}
+
+// follow prints what happens to a rollout until it ends or is halted.
+func (a *app) follow(l *ledger.Ledger, record *rollout.Record) error {
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	f := follower{app: a, start: record.At, id: record.ID, last: record.At}
+	f.show(record)
+	l.Consul.WatchKey(ctx, l.Keys.Rollout(record.Service), func(seen consul.Seen[consul.Entry]) {
+		if seen.Err != nil {
+			a.notef("switchd: Consul is away, the rollout's state is not known: %v\n", seen.Err)
+			return
+		}
+		now, err := rollout.ParseRecord(seen.Value.Value, seen.Value.Index)
+		switch {
+		case err != nil:
+			f.err = err
+		case now == nil || now.ID != record.ID:
+			f.err = fmt.Errorf("rollout %s was replaced by another one", record.ID)
+		default:
+			f.show(now)
+		}
+		if f.err != nil || f.ended {
+			cancel()
+		}
+	})
+	switch {
+	case f.err != nil:
+		return f.err
+	case !f.ended:
+		a.notef("\nswitchd: the rollout goes on without this command; `switchd status %s --watch` follows it\n", record.Service)
+		return a.ctx.Err()
+	}
+	return f.outcome()
+}
+
+// follower prints each event once.
+type follower struct {
+	*app
+
+	start time.Time
+	id    string
+	last  time.Time
+	wait  string
+	now   *rollout.Record
+	ended bool
+	err   error
+}
+
+func (f *follower) show(r *rollout.Record) {
+	f.now = r
+	for _, e := range r.Timeline {
+		if !e.At.After(f.last) {
+			continue
+		}
+		f.last = e.At
+		f.line(e.At, e.Phase, e.What)
+	}
+	if r.Wait != nil && r.Wait.For != f.wait {
+		f.wait = r.Wait.For
+		f.line(time.Now(), r.Phase, "waits "+r.Wait.For)
+	}
+	f.ended = r.Phase.Ended() || r.Phase == rollout.Halted
+}
+
+func (f *follower) line(at time.Time, phase rollout.Phase, what string) {
+	f.printf("%7.1fs  %-10s  %s\n", at.Sub(f.start).Seconds(), phase, what)
+}
+
+func (f *follower) outcome() error {
+	r := f.now
+	switch r.Phase {
+	case rollout.Done:
+		return nil
+	case rollout.Halted:
+		return &outcomeError{statusHalted, fmt.Sprintf("%s %s is halted: %s", r.Service, r.Version, r.Halt.Why)}
+	case rollout.RolledBack:
+		return &outcomeError{statusRolledBack, fmt.Sprintf("%s %s was rolled back: %s", r.Service, r.Version, r.Outcome)}
+	default:
+		return &outcomeError{statusFailed, fmt.Sprintf("%s %s failed: %s", r.Service, r.Version, r.Outcome)}
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"switchd/ledger"
+	"switchd/rollout"
+)
+
+type rollbackCmd struct {
+	Service string `arg:"" help:"Service to roll back."`
+	Why     string `help:"Reason, for the history."`
+}
+
+func (c *rollbackCmd) Help() string {
+	return `One write in Consul; no controller has to run for it. Before the switch it ends the rollout and takes the new version's
+share away; afterwards, until the next promote, it makes the former pool live again. It refuses when that pool can't serve.`
+}
+
+func (c *rollbackCmd) Run(a *app) error {
+	start := time.Now()
+	change, err := a.operate(c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
+		return rollout.Rollback(s, by, c.Why, time.Now())
+	})
+	if err != nil {
+		return err
+	}
+	took := time.Since(start).Round(time.Millisecond)
+	if change.Live == nil {
+		a.printf("%s: the rollout of %s is ended; nothing was live\n", c.Service, change.Record.Version)
+		return nil
+	}
+	a.printf("%s: %s is live (generation %d, written in %s)\n", c.Service, change.Live.Side(), change.Live.Generation, took)
+	return nil
+}
+
+// operate does one operation on a service's rollout, under a short lease.
+func (a *app) operate(service string, operation func(by string, s rollout.Situation) (*rollout.Change, error)) (*rollout.Change, error) {
+	l, err := a.ledger()
+	if err != nil {
+		return nil, err
+	}
+	return a.operateOn(l, service, operation)
+}
+
+func (a *app) operateOn(l *ledger.Ledger, service string, operation func(by string, s rollout.Situation) (*rollout.Change, error)) (*rollout.Change, error) {
+	by := a.by(l)
+	change, err := l.Do(a.ctx, service, by, func(s rollout.Situation) (*rollout.Change, error) { return operation(by, s) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", service, err)
+	}
+	return change, nil
+}

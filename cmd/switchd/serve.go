@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"switchd/artifact"
+	"switchd/consul"
+	"switchd/dnsfeed"
+	"switchd/dnsflip"
+	"switchd/driver"
+	"switchd/ledger"
+	"switchd/replica"
+	"switchd/rollout"
+	"switchd/status"
+	"switchd/web"
+)
+
+type serveCmd struct {
+	Name       string        `help:"Name of this replica. If the zone has a name server of this name, its address is answered." default:"${hostname}" placeholder:"NAME"`
+	Data       string        `help:"Directory for artifacts and the last known answers." default:"/var/lib/switchd" type:"path"`
+	HTTPListen string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700" placeholder:"ADDR"`
+	DNSListen  []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753" placeholder:"ADDR"`
+	TrustedKey []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
+	LeaseTTL   time.Duration `help:"How long the driver's lease lives without a renewal." default:"10s"`
+	LockDelay  time.Duration `help:"How long a lost lease stays taken." default:"1s"`
+	LogLevel   slog.Level    `help:"debug, info, warn or error." default:"info"`
+}
+
+func (c *serveCmd) Help() string {
+	return "Run it several times: one replica at a time drives the rollouts, all of them answer DNS and HTTP. Nothing listens beyond loopback unless told to."
+}
+
+func (c *serveCmd) Run(a *app) error {
+	log := a.log(c.LogLevel)
+	if a.flags.Env == "" {
+		return &usageError{"serve needs --env (or SWITCHD_ENV)"}
+	}
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	s := &server{cmd: c, ledger: l, log: log.With("replica", c.Name), metrics: prometheus.NewRegistry()}
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return s.run(a.ctx)
+}
+
+// server is one replica.
+type server struct {
+	cmd     *serveCmd
+	ledger  *ledger.Ledger
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	driving atomic.Bool
+	dns     *dnsflip.Server
+	self    replica.Replica
+}
+
+func (s *server) run(ctx context.Context) error {
+	s.dns = dnsflip.NewServer(dnsflip.Config{
+		Listen: s.cmd.DNSListen, File: filepath.Join(s.cmd.Data, "answers-"+s.ledger.Keys.Env+".json"),
+		ID: s.cmd.Name, Log: s.log, Registerer: s.metrics,
+	})
+	// What was last known is answered from the first query on, with or
+	// without Consul.
+	switch view, err := s.dns.Restore(); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		s.log.Error("last known answers", "error", err)
+	default:
+		s.log.Info("answering what was last known", "zone", view.Zone.Name, "serial", view.Serial, "age", time.Since(view.At).Round(time.Second))
+	}
+	if err := s.dns.Start(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = s.dns.Close() }()
+
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", s.cmd.HTTPListen)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	handler, err := s.handler()
+	if err != nil {
+		return err
+	}
+	s.self = replica.Replica{Name: s.cmd.Name, Env: s.ledger.Keys.Env, HTTP: listener.Addr().String(), DNS: s.dns.Addrs()[0]}
+	s.log.Info("serving", "http", s.self.HTTP, "dns", strings.Join(s.dns.Addrs(), ","), "env", s.self.Env)
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := web.Serve(ctx, listener, handler, s.log); err != nil {
+			stop(err)
+		}
+	})
+	work.Go(func() {
+		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log}).Run(ctx)
+	})
+	work.Go(func() { s.keepRegistered(ctx) })
+	work.Go(func() { s.drive(ctx) })
+	<-ctx.Done()
+	work.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	s.log.Info("stopped")
+	return nil
+}
+
+func (s *server) handler() (http.Handler, error) {
+	store, err := artifact.NewStore(filepath.Join(s.cmd.Data, "artifacts"))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := artifact.LoadTrustedKeys(s.cmd.TrustedKey...)
+	if err != nil {
+		return nil, err
+	}
+	return web.New(web.Config{
+		Ledger: status.Ledger{Ledger: s.ledger}, Replica: s.cmd.Name, Driving: s.driving.Load,
+		DNS: func() (uint32, time.Duration, bool) {
+			view := s.dns.View()
+			if view == nil {
+				return 0, 0, false
+			}
+			return view.Serial, time.Since(view.At), true
+		},
+		Artifacts: artifact.NewHandler(store, artifact.Policy{Keys: keys}, s.log), Gatherer: s.metrics, Log: s.log,
+	}), nil
+}
+
+// keepRegistered has the replica in Consul's catalog, also after the local
+// agent has lost it.
+func (s *server) keepRegistered(ctx context.Context) {
+	const every = 15 * time.Second
+	for ctx.Err() == nil {
+		callCtx, cancel := context.WithTimeout(ctx, consul.CallTimeout)
+		err := replica.Register(callCtx, s.ledger.Consul, s.self)
+		cancel()
+		wait := every
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("register", "error", err)
+			wait = time.Second
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), consul.CallTimeout)
+	defer cancel()
+	if err := replica.Deregister(callCtx, s.ledger.Consul, s.self); err != nil {
+		s.log.Warn("deregister", "error", err)
+	}
+}
+
+// drive waits for the lease and drives rollouts while it holds.
+func (s *server) drive(ctx context.Context) {
+	for ctx.Err() == nil {
+		lease, err := s.ledger.Consul.Acquire(ctx, consul.LeaseOptions{
+			Key: s.ledger.Keys.Lease(), Holder: s.cmd.Name, TTL: s.cmd.LeaseTTL, LockDelay: s.cmd.LockDelay, Log: s.log,
+		})
+		if err != nil {
+			return // ctx has ended
+		}
+		s.log.Info("driving")
+		s.driving.Store(true)
+		s.driveUnder(ctx, lease)
+		s.driving.Store(false)
+		s.log.Info("not driving any more", "error", lease.Err())
+		releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), consul.CallTimeout)
+		if err := lease.Release(releaseCtx); err != nil {
+			s.log.Warn("release the lease", "error", err)
+		}
+		cancel()
+	}
+}
+
+func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	world := &driver.World{Ledger: s.ledger, Fence: lease, Log: s.log}
+	engine := &rollout.Engine{World: world, Log: s.log}
+	active := make(chan []string)
+	var work sync.WaitGroup
+	work.Go(func() { world.Active(ctx, active) })
+	work.Go(func() { engine.Supervise(ctx, active) })
+	select {
+	case <-ctx.Done():
+	case <-lease.Lost():
+	}
+	cancel()
+	work.Wait()
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"switchd/consul"
+	"switchd/status"
+)
+
+type statusCmd struct {
+	Service string `arg:"" optional:"" help:"One service in detail; all of them in a line each if not given."`
+	Watch   bool   `help:"Show it again every time that something changes."`
+	JSON    bool   `help:"Print JSON, for programs."`
+}
+
+func (c *statusCmd) Run(a *app) error {
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	var names []string
+	if c.Service != "" {
+		names = append(names, c.Service)
+	}
+	show := func() error {
+		doc, err := status.Read(a.ctx, status.Ledger{Ledger: l}, names...)
+		if err != nil {
+			return err
+		}
+		return c.print(a, doc)
+	}
+	if !c.Watch {
+		return show()
+	}
+	opts := terminal(a.stdout)
+	for {
+		if opts.Color {
+			a.printf("\x1b[H\x1b[2J") // home, clear
+		}
+		if err := show(); err != nil {
+			if !errors.Is(err, consul.ErrUnreachable) {
+				return err
+			}
+			a.notef("switchd: %v\n", err)
+		}
+		select {
+		case <-a.ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (c *statusCmd) print(a *app, doc status.Document) error {
+	if c.JSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(doc); err != nil {
+			return fmt.Errorf("print the status: %w", err)
+		}
+		return nil
+	}
+	if c.Service != "" {
+		return status.Detail(a.stdout, doc, time.Now(), terminal(a.stdout))
+	}
+	return status.Text(a.stdout, doc, time.Now(), terminal(a.stdout))
+}
+
+// terminal is how to print to w: in colours and to its width only where it is
+// a terminal (https://no-color.org).
+func terminal(w io.Writer) status.Options {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return status.Options{}
+	}
+	opts := status.Options{Color: os.Getenv("NO_COLOR") == ""}
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+		opts.Width = width
+	}
+	return opts
+}

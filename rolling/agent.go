@@ -69,7 +69,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer work.Wait()
 	// What ran before runs again at once, with or without Consul.
 	for id, u := range journal.Units() {
-		a.unit(ctx, &work, id, u.Service.Name, u.Pool)
+		a.unit(ctx, &work, id, u.Name, u.Pool)
 	}
 	work.Go(func() { a.keepSession(ctx) })
 

@@ -33,9 +33,10 @@ type journalState struct {
 
 // Unit is one service in one pool on this node.
 type Unit struct {
+	Name string `json:"name"` // of the service
+	Pool string `json:"pool"`
 	// Service is the desired state that Running was started with.
 	Service spec.Service `json:"service"`
-	Pool    string       `json:"pool"`
 	// Running is the last good version, which is what this node falls back
 	// to.
 	Running *Run `json:"running,omitempty"`

@@ -396,10 +396,16 @@ func (u *unit) passes(ctx context.Context, move Move) error {
 		now, err := pools.Read(ctx, u.agent.Consul, u.service)
 		if err == nil {
 			in, found := now[u.pool].On(u.agent.Node)
-			if found && in.Passing && in.Version == move.To.Version {
+			switch {
+			case !found:
+				err = fmt.Errorf("version %s answers on the node, but Consul's catalog does not have it", move.To.Version)
+			case in.Version != move.To.Version:
+				err = fmt.Errorf("version %s answers on the node, but Consul's catalog still says %s", move.To.Version, in.Version)
+			case !in.Passing:
+				err = fmt.Errorf("version %s answers on the node, but Consul does not hold it for passing: %s", move.To.Version, in.Why)
+			default:
 				return nil
 			}
-			err = fmt.Errorf("version %s answers on the node, but Consul does not hold it for passing: %s", move.To.Version, in.Why)
 		}
 		sleep(ctx, 100*time.Millisecond)
 		if ctx.Err() != nil {

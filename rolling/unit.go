@@ -290,6 +290,7 @@ func (u *unit) retract(ctx context.Context, session *consul.Session) {
 
 // save writes the unit's state to the journal.
 func (u *unit) save() {
+	u.state.Name, u.state.Pool = u.service, u.pool
 	if err := u.agent.journal.SetUnit(u.id, u.state); err != nil {
 		// The state on disk is older than reality; every step is safe to be
 		// repeated, so going on is better than standing still.

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"fmt"
+	"os/exec"
 	"path/filepath"
 
 	"switchd/testenv/proc"
@@ -71,4 +73,13 @@ func (a *Agent) Start(ctx context.Context) error {
 		c.Bin.Agent, "--env", Env, "--data", data, "run", "--trusted-key", c.Key+".pub",
 		"--session-ttl", c.SessionTTL.String(), "--lock-delay", "1s")
 	return err
+}
+
+// AgentStatus is what `agent status` prints of a node.
+func (c *Cluster) AgentStatus(ctx context.Context, a *Agent) (string, error) {
+	out, err := exec.CommandContext(ctx, c.Bin.Agent, "--env", Env, "--data", a.Data(), "status").Output()
+	if err != nil {
+		return "", fmt.Errorf("agent status of %s: %w", a.Node, err)
+	}
+	return string(out), nil
 }

@@ -13,15 +13,20 @@ import (
 	"switchd/testenv/servers"
 )
 
-// startConsul starts one server and a client agent for each node.
-func (c *Cluster) startConsul(ctx context.Context) error {
+// StartServer starts the Consul server, also again after it was killed.
+func (c *Cluster) StartServer(ctx context.Context) error {
 	var err error
 	if c.Server, err = c.startConsulAgent(ctx, "consul", c.net.server(), devconsul.Server()); err != nil {
 		return err
 	}
-	if err := await(ctx, "the Consul server", c.Server, func(ctx context.Context) error {
+	return await(ctx, "the Consul server", c.Server, func(ctx context.Context) error {
 		return get(ctx, "http://"+c.ConsulAddr()+"/v1/status/leader", func(body []byte) bool { return len(body) > 2 })
-	}); err != nil {
+	})
+}
+
+// startConsul starts one server and a client agent for each node.
+func (c *Cluster) startConsul(ctx context.Context) error {
+	if err := c.StartServer(ctx); err != nil {
 		return err
 	}
 	type host struct{ name, address, pool string }

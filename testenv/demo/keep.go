@@ -12,7 +12,7 @@ import (
 // keep prints how to use what runs, and waits for Ctrl-C.
 func (d *demo) keep(ctx context.Context) {
 	c := d.cluster
-	_, _ = fmt.Fprintf(d.out, "\nEverything runs on, until Ctrl-C.\n\n")
+	_, _ = fmt.Fprintf(d.out, "\nEverything runs on, the clients too, until Ctrl-C.\n\n")
 	for _, line := range [][2]string{
 		{"Consul UI", "http://" + c.ConsulAddr() + "/ui/"},
 		{"Prometheus", c.PrometheusURL()},
@@ -25,8 +25,9 @@ func (d *demo) keep(ctx context.Context) {
 	host, port, _ := strings.Cut(c.DNS()[0], ":")
 	_, _ = fmt.Fprintf(d.out, "\nIn another shell:\n\n  export PATH=%s:$PATH %s\n", filepath.Dir(c.Bin.Switchd), strings.Join(c.Environ(), " "))
 	for _, line := range []string{
-		"switchd status web",
+		"switchd status web --watch",
 		"switchd promote web 4.0.0",
+		"switchd halt web --why 'let me look' && switchd resume web",
 		"switchd rollback web",
 		"switchd history web",
 		fmt.Sprintf("dig @%s -p %s web.%s", host, port, cluster.Zone),
@@ -34,5 +35,9 @@ func (d *demo) keep(ctx context.Context) {
 	} {
 		_, _ = fmt.Fprintf(d.out, "  %s\n", line)
 	}
+	d.load.Mark("kept")
 	<-ctx.Done()
+	d.stopLoad()
+	chapters := d.load.Snapshot()
+	_, _ = fmt.Fprintf(d.out, "\n%s\n", chapters[len(chapters)-1])
 }

@@ -25,8 +25,11 @@ type demo struct {
 	cluster *cluster.Cluster
 	ledger  *ledger.Ledger
 	load    *load.Generator
-	flips   []flip
-	records []*rollout.Record
+	// stopLoad ends the clients' requests and waits for those under way.
+	stopLoad func()
+	keeps    bool // the load goes on after the story
+	flips    []flip
+	records  []*rollout.Record
 }
 
 // flip is one measured change of the live pool.
@@ -51,11 +54,7 @@ func (d *demo) tell(ctx context.Context) error {
 	if err := d.release(ctx, cluster.App{Version: "1.0.0"}, 0); err != nil {
 		return err
 	}
-	loadCtx, stopLoad := context.WithCancel(ctx)
-	var loading sync.WaitGroup
-	loading.Go(func() { d.load.Run(loadCtx) })
-	defer loading.Wait()
-	defer stopLoad()
+	d.startLoad(ctx)
 	d.say("%d clients send %d requests/s to http://web.%s:%d, resolved through switchd's DNS for each request", workers, rate, cluster.Zone, d.cluster.AppPort())
 
 	for _, chapter := range []func(context.Context) error{d.good, d.bad, d.rollback} {
@@ -63,9 +62,21 @@ func (d *demo) tell(ctx context.Context) error {
 			return err
 		}
 	}
-	stopLoad()
-	loading.Wait()
+	if !d.keeps {
+		d.stopLoad()
+	}
 	return d.summary(ctx)
+}
+
+// startLoad has the clients send requests until stopLoad.
+func (d *demo) startLoad(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var loading sync.WaitGroup
+	loading.Go(func() { d.load.Run(ctx) })
+	d.stopLoad = func() {
+		cancel()
+		loading.Wait()
+	}
 }
 
 // release publishes a version and promotes it, and wants the exit status.

@@ -201,6 +201,10 @@ func TestFetch_FailsWithTheSourcesAndTheReasons(t *testing.T) {
 	flipped.archive[1000] ^= 1
 	wrong := []string{bad(t, dying(flipped, 1<<40)).URL, bad(t, dying(flipped, 1<<40)).URL}
 	missing := []string{bad(t, http.NotFound).URL, bad(t, dying(r, 0)).URL}
+	shifted := bad(t, func(w http.ResponseWriter, req *http.Request) {
+		req.Header.Set("Range", "bytes=7-")
+		dying(release{archive: append(bytes.Clone(r.archive), noise(7)...)}, 1<<40)(w, req)
+	}).URL
 	noSource := errors.New("the catalog is silent")
 	for name, test := range map[string]struct {
 		source artifact.Source
@@ -210,6 +214,7 @@ func TestFetch_FailsWithTheSourcesAndTheReasons(t *testing.T) {
 		"wrong everywhere": {sources(wrong...), []string{wrong[0], wrong[1], r.digest(), "web 1.4.2"}, artifact.ErrDigest},
 		"wrong twice":      {sources(wrong[0]), []string{wrong[0], r.digest()}, artifact.ErrDigest},
 		"nowhere":          {sources(missing...), []string{missing[0] + ": it answered 404", missing[1]}, nil},
+		"another range":    {sources(shifted), []string{shifted + `: it sends the range "bytes 7-`}, nil},
 		"no source":        {sources(), []string{"no source is known"}, nil},
 		"no catalog":       {func(context.Context) ([]string, error) { return nil, noSource }, []string{"find its sources"}, noSource},
 	} {
@@ -233,6 +238,19 @@ func TestFetch_FailsWithTheSourcesAndTheReasons(t *testing.T) {
 				t.Errorf("%d bytes are kept", info.Size())
 			}
 		})
+	}
+}
+
+func TestFetch_AsksNoLiarTwice(t *testing.T) {
+	t.Parallel()
+	r := newRelease(t, 1000)
+	flipped := release{archive: bytes.Clone(r.archive)}
+	flipped.archive[500] ^= 1
+	f := fetcher(t, sources(bad(t, http.NotFound).URL, bad(t, dying(flipped, 1<<40)).URL, good(t, r).URL))
+	for range 6 { // Beginning with each of them.
+		dst := filepath.Join(t.TempDir(), "archive")
+		must(t, f.Fetch(within(t), r.manifest, dst, nil))
+		wantFetched(t, r, dst)
 	}
 }
 

@@ -70,7 +70,7 @@ func (p *Process) start(ctx context.Context, inst Instance) (Handle, error) {
 		Dir:   inst.Dir,
 		Env:   environment(inst),
 		Files: []*os.File{null, output, output},
-		Sys:   &syscall.SysProcAttr{Setsid: false},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return "", explain(path, err)

@@ -133,6 +133,9 @@ func (s session) wait(ctx context.Context) error {
 		if err != nil || len(members) == 0 {
 			return err
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := await(ctx, members[0].pid, members[0].start); err != nil {
 			return err
 		}
@@ -145,6 +148,9 @@ func (s session) kill(ctx context.Context) error {
 	for {
 		members, err := s.members()
 		if err != nil || len(members) == 0 {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := s.signal(unix.SIGKILL); err != nil {

@@ -78,7 +78,7 @@ func Read(ctx context.Context, r Reader, names ...string) (Document, error) {
 				found[i] = &service
 			case all && errors.Is(err, ledger.ErrUnknownService):
 				// It was taken away since it was listed.
-			case fatal(groupCtx, err):
+			case fatal(groupCtx, err), !all && errors.Is(err, consul.ErrDenied):
 				return fmt.Errorf("read the state of %s: %w", name, err)
 			default:
 				found[i] = &Service{Name: name, Error: err.Error()}

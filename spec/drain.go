@@ -2,7 +2,8 @@ package spec
 
 // Drain says when the traffic of the old pool is over.
 type Drain struct {
-	// Query is PromQL for the old pool's requests per second. Without one,
+	// Query is PromQL for the old pool's requests per second; ${pool} is that
+	// pool. Without one,
 	// the pool counts as drained after three TTLs.
 	Query string   `json:"query,omitempty"`
 	Below float64  `json:"below"`

@@ -6,7 +6,8 @@ const maxNodes = 10000
 // Roll bounds the node-by-node replacement of a pool.
 type Roll struct {
 	// Quorum is the number of passing nodes below which no further node may
-	// be taken down, and below which a pool may not get users.
+	// be taken down, and below which a pool may not get users. With 0, a pool
+	// of one node can be rolled; it still gets users only while it passes.
 	Quorum         int `json:"quorum"`
 	MaxUnavailable int `json:"max_unavailable"`
 	// MinHealthyTime is how long a replaced node must pass without a break.
@@ -18,7 +19,7 @@ type Roll struct {
 func (r *Roll) form() form {
 	return form{
 		attrs: []attr{
-			whole("quorum", &r.Quorum, 1, maxNodes),
+			whole("quorum", &r.Quorum, 0, maxNodes),
 			whole("max_unavailable", &r.MaxUnavailable, 1, maxNodes),
 			span("min_healthy_time", &r.MinHealthyTime, shortest),
 			span("healthy_deadline", &r.HealthyDeadline, shortest),
@@ -53,7 +54,7 @@ func (s *Service) validateRoll(at scope) {
 			"quorum is %d, but pool %q has %d %s only: it could never get users.", s.Roll.Quorum, smallest, nodes, plural(nodes, "node"))
 	case most < 1:
 		at.wrong("roll.max_unavailable", "Roll could never start",
-			"max_unavailable is %d, and pool %q has %d %s: none would be left to hold the quorum of %d. Add nodes or lower max_unavailable.",
+			"max_unavailable is %d, and pool %q has %d %s: none would be left to hold the quorum of %d. Add nodes, or lower max_unavailable or the quorum.",
 			s.Roll.MaxUnavailable, smallest, nodes, plural(nodes, "node"), s.Roll.Quorum)
 	default:
 		at.wrong("roll.quorum", "Roll could never start",

@@ -7,7 +7,7 @@ owner = "platform"
 service "web" {
   # How a pool is replaced, node by node.
   roll {
-    quorum           = env.name == "prod" ? 2 : 1 # passing nodes that must stay, 1 to nodes - max_unavailable; default 1
+    quorum           = env.name == "prod" ? 2 : 1 # passing nodes that must stay, 0 to nodes - max_unavailable; default 1
     max_unavailable  = 1                          # nodes down at the same time, at least 1; default 1
     min_healthy_time = "20s"                      # how long a new node must pass; default "10s"
     healthy_deadline = "2m"                       # when one that doesn't has failed; default "5m"

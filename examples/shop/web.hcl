@@ -81,9 +81,11 @@ service "web" {
 
     # There must be one, and there may be many.
     metric "errors" {
-      # PromQL that gives one value; required
+      # PromQL that gives one value, ${pool} is the new pool; required. Where
+      # nothing has failed yet there is no series of failures: without
+      # "or vector(0)" the answer would be "no data", which decides nothing.
       query = <<-Q
-        sum(rate(http_requests_total{service="${service}", pool="${pool}", code=~"5.."}[1m]))
+        (sum(rate(http_requests_total{service="${service}", pool="${pool}", code=~"5.."}[1m])) or vector(0))
           / sum(rate(http_requests_total{service="${service}", pool="${pool}"}[1m]))
       Q
 
@@ -107,9 +109,9 @@ service "web" {
 
   # When the old pool's traffic is over.
   drain {
-    # PromQL for its requests per second; default none: three TTLs after the
-    # switch
-    query = "sum(rate(http_requests_total{service=\"${service}\", pool=\"${other_pool}\"}[1m]))"
+    # PromQL for its requests per second, ${pool} is the old pool; default
+    # none: three TTLs after the switch
+    query = "sum(rate(http_requests_total{service=\"${service}\", pool=\"${pool}\"}[1m]))"
     below = 0.5   # requests per second; default 0.1
     for   = "30s" # how long it must stay below; default "1m"
   }

@@ -16,8 +16,9 @@ const CallTimeout = 5 * time.Second
 
 // Client talks to one Consul agent. It is safe for concurrent use.
 type Client struct {
-	api *api.Client
-	dc  string
+	api  *api.Client
+	addr string
+	dc   string
 }
 
 // NewClient returns a client for what the flags and Consul's environment
@@ -28,8 +29,12 @@ func NewClient(flags Flags) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the Consul client: %w", err)
 	}
-	return &Client{api: client, dc: config.Datacenter}, nil
+	return &Client{api: client, addr: config.Address, dc: config.Datacenter}, nil
 }
+
+// Addr is the address that the client was told, by a flag or by Consul's
+// environment variables.
+func (c *Client) Addr() string { return c.addr }
 
 // API gives Consul's own client for what has no wrapper here.
 func (c *Client) API() *api.Client { return c.api }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -35,12 +36,24 @@ type Error struct {
 // Error says the action and the cause.
 func (e *Error) Error() string {
 	if e.Kind == nil {
-		return fmt.Sprintf("%s: %v", e.Action, e.Err)
+		return fmt.Sprintf("%s: %s", e.Action, cause(e.Err))
 	}
 	if e.Err == nil {
 		return fmt.Sprintf("%s: %v", e.Action, e.Kind)
 	}
-	return fmt.Sprintf("%s: %v: %v", e.Action, e.Kind, e.Err)
+	return fmt.Sprintf("%s: %v: %s", e.Action, e.Kind, cause(e.Err))
+}
+
+// cause is what Consul or the network said, without the URL and the words that
+// Consul's client puts around it: the action says what was asked for.
+func cause(err error) string {
+	if status, ok := errors.AsType[api.StatusError](err); ok {
+		return fmt.Sprintf("%s (HTTP status %d)", strings.TrimPrefix(strings.TrimSpace(status.Body), "Permission denied: "), status.Code)
+	}
+	if call, ok := errors.AsType[*url.Error](err); ok {
+		return call.Err.Error()
+	}
+	return err.Error()
 }
 
 // Unwrap gives the kind and the cause.

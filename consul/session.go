@@ -163,7 +163,8 @@ func (s *Session) Acquire(ctx context.Context, key string, value []byte) (bool, 
 	return ok, wrap("lock "+key, err)
 }
 
-// Release gives the key's lock back; no lock-delay follows.
+// Release gives the key's lock back and empties its value; no lock-delay
+// follows.
 func (s *Session) Release(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()

@@ -60,7 +60,7 @@ func (c *Client) Txn(ctx context.Context, action string, ops ...Op) error {
 	kind := ErrConflict
 	var causes []error
 	for _, e := range response.Errors {
-		causes = append(causes, errors.New(e.What))
+		causes = append(causes, errors.New(strings.TrimPrefix(e.What, "Permission denied: ")))
 		switch {
 		case strings.Contains(e.What, "Permission denied"):
 			kind = ErrDenied

@@ -157,7 +157,7 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 	switch {
 	case want.Version == "":
 		u.unwatchQueue()
-		u.retract(ctx, session)
+		u.retract(ctx)
 		return u.restart()
 	case u.state.Refused != nil && u.state.Refused.Reason == want.Reason:
 		u.unwatchQueue()
@@ -257,7 +257,7 @@ func (a *Agent) stage(ctx context.Context, service, version string) (Run, error)
 // new to say.
 func (u *unit) say(ctx context.Context, session *consul.Session, want Want, state rollout.ReportState, why string) {
 	if !want.Report {
-		u.retract(ctx, session)
+		u.retract(ctx)
 		return
 	}
 	key := u.agent.Keys.Staging(u.service, want.Version, u.agent.Node)
@@ -273,12 +273,8 @@ func (u *unit) say(ctx context.Context, session *consul.Session, want Want, stat
 }
 
 // retract takes the last report back when nobody waits for it any more.
-func (u *unit) retract(ctx context.Context, session *consul.Session) {
+func (u *unit) retract(ctx context.Context) {
 	if u.reported == "" {
-		return
-	}
-	if err := session.Release(ctx, u.reported); err != nil {
-		u.log.Warn("retract the report", "error", err)
 		return
 	}
 	if err := u.agent.Consul.Delete(ctx, u.reported); err != nil {

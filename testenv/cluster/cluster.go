@@ -42,6 +42,9 @@ type Options struct {
 	LeaseTTL time.Duration
 	// SessionTTL of the agents; zero: Consul's shortest.
 	SessionTTL time.Duration
+	// Policies are Consul's ACL rules by role (RoleAgent and so on), with
+	// {{node}} for the name of an agent's node; nil: ACLs are off.
+	Policies map[string]string
 }
 
 // Cluster is one running.
@@ -60,6 +63,7 @@ type Cluster struct {
 	Agents   []*Agent
 	Key      string // file of the private key that releases are signed with
 	paths    map[string]string
+	tokens   map[string]string // ACL tokens by role, an agent's by RoleAgent + its node
 }
 
 // Binaries are the programs of this checkout, built static.
@@ -77,7 +81,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.Progress == nil {
 		opts.Progress = io.Discard
 	}
-	c := &Cluster{Options: opts, paths: make(map[string]string)}
+	c := &Cluster{Options: opts, paths: make(map[string]string), tokens: make(map[string]string)}
 	for _, name := range []string{servers.Consul, servers.Prometheus} {
 		path, err := servers.Find(ctx, opts.Progress, name)
 		if err != nil {
@@ -102,6 +106,9 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		return c, err
 	}
 	if err := c.keys(ctx); err != nil {
+		return c, err
+	}
+	if err := c.grant(ctx); err != nil {
 		return c, err
 	}
 	if opts.Prometheus {
@@ -159,7 +166,7 @@ func (c *Cluster) AppPort() int { return c.ports.app }
 
 // Ledger opens the environment's ledger.
 func (c *Cluster) Ledger() (*ledger.Ledger, error) {
-	client, err := consul.NewClient(consul.Flags{HTTPAddr: c.ConsulAddr()})
+	client, err := consul.NewClient(consul.Flags{HTTPAddr: c.ConsulAddr(), Token: c.manager()})
 	if err != nil {
 		return nil, err
 	}

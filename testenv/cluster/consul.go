@@ -63,6 +63,12 @@ func (c *Cluster) startConsulAgent(ctx context.Context, name, address string, ex
 	if err != nil {
 		return nil, err
 	}
+	if c.Policies != nil {
+		extra["acl"] = map[string]any{
+			"enabled": true, "default_policy": "deny",
+			"tokens": map[string]string{"initial_management": manager, "agent": manager},
+		}
+	}
 	file, err := devconsul.Write(dir, name, address, devconsul.Ports{HTTP: c.ports.consulHTTP, Server: c.ports.consulServer, Serf: c.ports.consulSerf}, extra)
 	if err != nil {
 		return nil, err
@@ -77,6 +83,7 @@ func get(ctx context.Context, url string, wanted func([]byte) bool) error {
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", url, err)
 	}
+	request.Header.Set("X-Consul-Token", manager) // nobody but Consul looks at it
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", url, err)

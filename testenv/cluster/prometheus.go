@@ -20,6 +20,8 @@ scrape_configs:
   - job_name: services
     consul_sd_configs:
       - server: %[1]s
+        token: "%[2]s"
+        datacenter: dc1
         refresh_interval: 1s
     relabel_configs:
       - source_labels: [__meta_consul_service_metadata_pool]
@@ -37,6 +39,8 @@ scrape_configs:
     scrape_interval: 5s
     consul_sd_configs:
       - server: %[1]s
+        token: "%[2]s"
+        datacenter: dc1
         services: [switchd]
         refresh_interval: 5s
     relabel_configs:
@@ -51,7 +55,7 @@ func (c *Cluster) StartPrometheus(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, prometheusConfig, c.ConsulAddr()), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, prometheusConfig, c.ConsulAddr(), c.Token(RoleViewer)), 0o600); err != nil {
 		return fmt.Errorf("configure Prometheus: %w", err)
 	}
 	c.Metrics, err = c.start(ctx, "prometheus", nil, c.paths[servers.Prometheus],

@@ -48,7 +48,7 @@ func (c *Cluster) Switchd(ctx context.Context, args ...string) (string, error) {
 // Command prepares a command of the CLI.
 func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, c.Bin.Switchd, args...)
-	command.Env = append(os.Environ(), c.Environ()...)
+	command.Env = append(append(os.Environ(), c.Environ()...), "CONSUL_HTTP_TOKEN="+c.Token(RoleOperator))
 	// Ctrl-C is for the demo, which ends its commands itself.
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 5 * time.Second

@@ -118,6 +118,7 @@ func (p *Prometheus) explain(ctx context.Context, promql string, err error) erro
 // whole.
 type bounded struct{ next http.RoundTripper }
 
+// RoundTrip does the request and bounds the body of its answer.
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
 	if err != nil {

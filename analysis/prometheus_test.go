@@ -66,7 +66,7 @@ scrape_configs: [{job_name: app, static_configs: [{targets: [%q]}]}]
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ended by kill, in the clean-up at the latest
+	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--scrape.discovery-reload-interval=100ms")
 	stderr, err := cmd.StderrPipe()

@@ -24,7 +24,6 @@ func (t *tally) add(look gate.Outcome) {
 }
 
 // looks is the number of looks that were not unknown.
-func (t *tally) looks() int { return t.passed + t.failed }
 
 // outcome is what the looks say of the metric by now: it fails with more than
 // limit failed looks, and passes with wanted passing looks (at least one) of

@@ -23,7 +23,7 @@ var (
 	// ErrDenied says that the token lacks a right.
 	ErrDenied = errors.New("permission denied by Consul's ACL")
 	// ErrUnreachable says that Consul did not answer, or has no leader.
-	ErrUnreachable = errors.New("Consul can't be reached")
+	ErrUnreachable = errors.New("Consul can't be reached") //nolint:staticcheck // Consul is a name
 )
 
 // Error is what failed, of what kind, and why.

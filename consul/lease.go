@@ -49,7 +49,7 @@ func (c *Client) Acquire(ctx context.Context, opts LeaseOptions) (*Lease, error)
 			return nil, ctx.Err()
 		}
 		if opts.Log != nil {
-			opts.Log.Warn("lease not acquired, trying again", "lease", opts.Key, "error", err)
+			opts.Log.WarnContext(ctx, "lease not acquired, trying again", "lease", opts.Key, "error", err)
 		}
 		pause(ctx, time.Second)
 	}

@@ -189,7 +189,7 @@ func (s *Session) lose(cause error) {
 	}
 }
 
-var errSessionGone = errors.New("Consul no longer knows the session")
+var errSessionGone = errors.New("the session is not known to Consul any more")
 
 func (s *Session) renewOnce(ctx context.Context, id string) (*api.SessionEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
@@ -225,7 +225,7 @@ func (s *Session) renew(ctx context.Context, ttl time.Duration) {
 		case <-time.After(min(pause, max(left, 0))):
 		}
 		if err := s.Err(); err != nil {
-			s.log.Warn("consul session lost", "session", s.id, "error", err)
+			s.log.WarnContext(ctx, "consul session lost", "session", s.id, "error", err)
 			s.lose(err)
 			return
 		}
@@ -235,14 +235,14 @@ func (s *Session) renew(ctx context.Context, ttl time.Duration) {
 		cancel()
 		switch {
 		case errors.Is(err, errSessionGone):
-			s.log.Warn("consul session lost", "session", s.id, "error", err)
+			s.log.WarnContext(ctx, "consul session lost", "session", s.id, "error", err)
 			s.lose(fmt.Errorf("%w: %w", ErrFenced, err))
 			return
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			failing = true
-			s.log.Warn("consul session not renewed", "session", s.id, "error", err)
+			s.log.WarnContext(ctx, "consul session not renewed", "session", s.id, "error", err)
 		default:
 			failing = false
 			ttl = ttlOf(entry, ttl)

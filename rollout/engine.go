@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (d *driver) turn(ctx context.Context) time.Duration {
 		}
 		s, err := d.observe(ctx)
 		if err != nil {
-			d.log.Warn("observe", "error", err)
+			d.log.WarnContext(ctx, "observe", "error", err)
 			return time.Second
 		}
 		if s.Record == nil || s.Record.Phase.Ended() {
@@ -122,11 +123,11 @@ func (d *driver) turn(ctx context.Context) time.Duration {
 			// A conflict is somebody else's write, to be seen at the next
 			// look; anything else may have been applied or not, and the next
 			// look tells too.
-			d.log.Warn("commit", "change", change.What, "error", err)
+			d.log.WarnContext(ctx, "commit", "change", change.What, "error", err)
 			return 200 * time.Millisecond
 		}
 		if !change.Minor {
-			d.log.Info("rollout", "rollout", change.Record.ID, "phase", change.Record.Phase, "change", change.What)
+			d.log.InfoContext(ctx, "rollout", "rollout", change.Record.ID, "phase", change.Record.Phase, "change", change.What)
 		}
 	}
 }
@@ -140,10 +141,7 @@ func (d *driver) observe(ctx context.Context) (Situation, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Jobs = make(map[Job]Progress, len(d.progress))
-	for job, p := range d.progress {
-		s.Jobs[job] = p
-	}
+	s.Jobs = maps.Clone(d.progress)
 	return s, nil
 }
 

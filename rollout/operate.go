@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,13 +189,11 @@ func Approve(s Situation, name, by string, now time.Time) (*Change, error) {
 	case name == "":
 		return nil, refuse(UnknownApproval, "%s waits for several approvals (%s); name one with --gate", s.Spec.Name, strings.Join(open, ", "))
 	}
-	for _, o := range open {
-		if o == name {
-			p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
-			p.record.Approvals = append(p.record.Approvals, Approval{Name: name, By: by, At: p.now})
-			p.record.note(p.now, fmt.Sprintf("approval %s given by %s", name, by))
-			return p.commit("approve").Change, nil
-		}
+	if !slices.Contains(open, name) {
+		return nil, refuse(UnknownApproval, "%s asks for no approval %q that is open; open: %s", s.Spec.Name, name, strings.Join(open, ", "))
 	}
-	return nil, refuse(UnknownApproval, "%s asks for no approval %q that is open; open: %s", s.Spec.Name, name, strings.Join(open, ", "))
+	p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
+	p.record.Approvals = append(p.record.Approvals, Approval{Name: name, By: by, At: p.now})
+	p.record.note(p.now, fmt.Sprintf("approval %s given by %s", name, by))
+	return p.commit("approve").Change, nil
 }

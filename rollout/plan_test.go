@@ -247,7 +247,7 @@ func FuzzParseRecord(f *testing.F) {
 	f.Add([]byte(`{"id":"a","phase":"rolling","timeline":[]}`))
 	f.Add([]byte(`{"phase":"unheard-of"}`))
 	f.Add([]byte(`{"phase":"halted"}`))
-	f.Fuzz(func(t *testing.T, value []byte) {
+	f.Fuzz(func(_ *testing.T, value []byte) {
 		record, err := rollout.ParseRecord(value, 1)
 		if err != nil || record == nil {
 			return

@@ -37,8 +37,12 @@ func nameServer(t *testing.T, rcode int) string {
 	go func() { ended <- srv.ActivateAndServe() }()
 	<-started
 	t.Cleanup(func() {
-		_ = srv.Shutdown()
-		<-ended
+		if err := srv.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 	return conn.LocalAddr().String()
 }

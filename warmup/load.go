@@ -101,6 +101,7 @@ type tetheredBody struct {
 	release func()
 }
 
+// Close closes the body and lets its tether go.
 func (b *tetheredBody) Close() error {
 	defer b.release()
 	return b.body.Close()

@@ -5,6 +5,7 @@ package devconsul
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -35,9 +36,7 @@ func Write(dir, name, address string, ports Ports, extra map[string]any) (string
 			"serf_wan": -1, "dns": -1, "grpc": -1, "grpc_tls": -1, "https": -1,
 		},
 	}
-	for k, v := range extra {
-		config[k] = v
-	}
+	maps.Copy(config, extra)
 	text, err := json.Marshal(config)
 	if err != nil {
 		return "", fmt.Errorf("configure Consul: %w", err)

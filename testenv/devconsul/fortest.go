@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -47,9 +48,7 @@ func Start(tb testing.TB, extra map[string]any) *Lone {
 	}
 	_, l.acl = extra["acl"]
 	settings := Server()
-	for k, v := range extra {
-		settings[k] = v
-	}
+	maps.Copy(settings, extra)
 	l.file, err = Write(dir, "server", l.address, l.ports, settings)
 	if err != nil {
 		tb.Fatal(err)

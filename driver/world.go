@@ -219,7 +219,7 @@ func ask(ctx context.Context, r replica.Replica, name, pool string) answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	last := answer{text: r.Name + " was not asked", counts: true}
+	var last answer
 	for {
 		got, serial, err := dnsflip.Ask(ctx, r.DNS, name)
 		switch {
@@ -227,7 +227,9 @@ func ask(ctx context.Context, r replica.Replica, name, pool string) answer {
 			return answer{text: fmt.Sprintf("%s answers %s, serial %d", r.Name, got, serial), shows: true}
 		case err == nil:
 			last = answer{text: fmt.Sprintf("%s (%s) still answers %s", r.Name, r.DNS, got), counts: true}
-		case ctx.Err() == nil || !last.counts:
+		case last.text != "" && ctx.Err() != nil:
+			// The second is over; what was learned before it stands.
+		default:
 			last = answer{text: fmt.Sprintf("%s (%s) does not answer: %v", r.Name, r.DNS, err), counts: r.Passing}
 			if !r.Passing {
 				last.text += "; Consul holds it for dead"
@@ -295,14 +297,14 @@ func (w *World) Active(ctx context.Context, names chan<- []string) {
 	}
 	w.Consul.WatchPrefix(ctx, w.Keys.Rollouts(), func(seen consul.Seen[[]consul.Entry]) {
 		if seen.Err != nil {
-			w.Log.Warn("consul is away; rollouts stand still", "error", seen.Err)
+			w.Log.WarnContext(ctx, "consul is away; rollouts stand still", "error", seen.Err)
 			return
 		}
 		var found []string
 		for _, e := range seen.Value {
 			record, err := rollout.ParseRecord(e.Value, e.Index)
 			if err != nil {
-				w.Log.Error("rollout record can't be read", "key", e.Key, "error", err)
+				w.Log.ErrorContext(ctx, "rollout record can't be read", "key", e.Key, "error", err)
 				continue
 			}
 			if record != nil && !record.Phase.Ended() {

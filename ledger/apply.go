@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"switchd/artifact"
@@ -29,45 +30,22 @@ func (l *Ledger) Desired(ctx context.Context) (*spec.Desired, error) {
 	return &spec.Desired{Environment: env, Services: services}, nil
 }
 
-// Apply writes the desired state in one transaction. Services that it doesn't
-// name are removed.
+// Apply writes what differs from the desired state, up to 63 entries in one
+// transaction. Services that it doesn't name are removed. One apply at a time
+// may run, so that the state is always somebody's and never a mixture: another
+// one is an ErrConflict.
 func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) error {
 	operator, err := l.Operate(ctx, by)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = operator.Close(context.WithoutCancel(ctx)) }() // its TTL ends it otherwise
-
-	want := map[string]any{l.Keys.Environment(): desired.Environment}
-	for _, s := range desired.Services {
-		want[l.Keys.Spec(s.Name)] = s
+	if err := operator.hold(ctx, l.Keys.Operators()+"apply"); err != nil {
+		return fmt.Errorf("apply the desired state: %w", err)
 	}
-	have, err := l.Consul.List(ctx, l.Keys.Prefix()+"spec/")
+	ops, err := l.applyOps(ctx, desired)
 	if err != nil {
 		return err
-	}
-	var ops []consul.Op
-	for _, entry := range have {
-		value, wanted := want[entry.Key]
-		if !wanted {
-			ops = append(ops, consul.DeleteCAS(entry.Key, entry.Index))
-			continue
-		}
-		delete(want, entry.Key)
-		text, err := json.Marshal(value)
-		if err != nil {
-			return fmt.Errorf("write %s: %w", entry.Key, err)
-		}
-		if string(text) != string(entry.Value) {
-			ops = append(ops, consul.CAS(entry.Key, text, entry.Index))
-		}
-	}
-	for key, value := range want {
-		text, err := json.Marshal(value)
-		if err != nil {
-			return fmt.Errorf("write %s: %w", key, err)
-		}
-		ops = append(ops, consul.CAS(key, text, 0))
 	}
 	// Consul takes a limited number of operations at once. More than that is
 	// written in parts, each of them whole: one service never comes apart.
@@ -77,10 +55,43 @@ func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) er
 			return err
 		}
 		if err := l.Consul.Txn(ctx, "apply the desired state", append([]consul.Op{guard}, part...)...); err != nil {
-			return err
+			return fmt.Errorf("%w; apply again: it writes what is still missing", err)
 		}
 	}
 	return nil
+}
+
+// applyOps are the operations that lead from what Consul holds to the desired
+// state, in the order of their keys, which puts the environment first.
+func (l *Ledger) applyOps(ctx context.Context, desired *spec.Desired) ([]consul.Op, error) {
+	want := map[string]any{l.Keys.Environment(): desired.Environment}
+	for _, s := range desired.Services {
+		want[l.Keys.Spec(s.Name)] = s
+	}
+	entries, err := l.Consul.List(ctx, l.Keys.Prefix()+"spec/")
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[string]consul.Entry, len(entries))
+	for _, entry := range entries {
+		have[entry.Key] = entry
+	}
+	var ops []consul.Op
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		text, err := json.Marshal(want[key])
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", key, err)
+		}
+		if entry := have[key]; string(text) != string(entry.Value) {
+			ops = append(ops, consul.CAS(key, text, entry.Index))
+		}
+	}
+	for _, entry := range entries {
+		if _, wanted := want[entry.Key]; !wanted {
+			ops = append(ops, consul.DeleteCAS(entry.Key, entry.Index))
+		}
+	}
+	return ops, nil
 }
 
 // ErrPublished says that a version exists with other bytes; a release never

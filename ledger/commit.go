@@ -90,7 +90,7 @@ func (l *Ledger) liveOps(ctx context.Context, live *pools.Live) ([]consul.Op, er
 	}
 	old, err := ParseSerial(entry.Value)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 	}
 	next := strconv.FormatUint(uint64(NextSerial(old, time.Now())), 10)
 	return []consul.Op{
@@ -99,15 +99,17 @@ func (l *Ledger) liveOps(ctx context.Context, live *pools.Live) ([]consul.Op, er
 	}, nil
 }
 
-// forget makes room in the history.
+// forget makes room in the history for one more. It doesn't look into the
+// records: one that can't be read must not keep a rollout from its end.
 func (l *Ledger) forget(ctx context.Context, service string) ([]consul.Op, error) {
-	records, err := l.History(ctx, service)
+	entries, err := l.listByAge(ctx, l.Keys.Histories(service))
 	if err != nil {
 		return nil, err
 	}
+	surplus := max(len(entries)-keptRollouts+1, 0)
 	var ops []consul.Op
-	for i := 0; i < min(len(records)-keptRollouts+1, consul.MaxOps/2); i++ {
-		ops = append(ops, consul.DeleteCAS(l.Keys.History(service, records[i].ID), records[i].Index))
+	for _, entry := range entries[:min(surplus, consul.MaxOps/2)] {
+		ops = append(ops, consul.DeleteCAS(entry.Key, entry.Index))
 	}
 	return ops, nil
 }
@@ -119,28 +121,26 @@ func ParseSerial(value []byte) (uint32, error) {
 	}
 	serial, err := strconv.ParseUint(string(value), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("parse the zone's serial: %w", err)
+		return 0, fmt.Errorf("the zone's serial is %.20q, expected a number of 32 bits", value)
 	}
 	return uint32(serial), nil
 }
 
-// NextSerial is the serial after old: the time where that is ahead, so that
-// it means something to people, and one more otherwise. It is never zero,
-// which some secondaries take for none (RFC 1982 section 7 allows the wrap).
+// NextSerial is the serial after old: the time where that is ahead in the
+// order of RFC 1982 section 3.2, so that it means something to people, and one
+// more otherwise. It is never zero, which some secondaries take for none, and
+// neither is old: a zone that no change has given a serial yet is at 1.
 func NextSerial(old uint32, now time.Time) uint32 {
-	next := old + 1
-	if unix := uint32(now.Unix()); old == 0 || int32(unix-next) > 0 {
-		next = unix
+	old = max(old, 1)
+	if unix := max(uint32(now.Unix()), 1); int32(unix-old) > 0 {
+		return unix
 	}
-	if next == 0 {
-		next = 1
-	}
-	return next
+	return max(old+1, 1)
 }
 
 // Operator is the short lease under which a command writes. Its session lives
-// ten seconds at most, so that a command which is suspended between its look
-// at the pools and its write can't write on what it saw minutes ago.
+// ten seconds without a renewal, so that a command which is suspended between
+// its look at the pools and its write can't write on what it saw minutes ago.
 type Operator struct {
 	session *consul.Session
 	key     string
@@ -163,6 +163,20 @@ func (o *Operator) Guard() (consul.Op, error) {
 		return consul.Op{}, err
 	}
 	return o.session.Lock(o.key, []byte(o.by)), nil
+}
+
+// hold takes a key that one operator at a time can have, and puts the lease
+// under it. It doesn't wait for one that another has.
+func (o *Operator) hold(ctx context.Context, key string) error {
+	ok, err := o.session.Acquire(ctx, key, []byte(o.by))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%w: another one is under way (%s is locked); wait for its end and look at what it has changed", consul.ErrConflict, key)
+	}
+	o.key = key
+	return nil
 }
 
 // Close ends the lease.
@@ -193,8 +207,11 @@ func (l *Ledger) Do(ctx context.Context, name, by string, operation func(rollout
 		if err == nil {
 			return change, nil
 		}
-		if !errors.Is(err, consul.ErrConflict) || try == tries {
+		if !errors.Is(err, consul.ErrConflict) {
 			return nil, err
+		}
+		if try == tries {
+			return nil, fmt.Errorf("%w; others were faster %d times in a row, nothing was changed: try again", err, tries)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"switchd/artifact"
 	"switchd/consul"
 	"switchd/pools"
@@ -99,21 +101,31 @@ func parse(entry consul.Entry, into any) error {
 // state is an ErrUnknownService.
 func (l *Ledger) Observe(ctx context.Context, name string) (rollout.Situation, error) {
 	var s rollout.Situation
-	var err error
-	if s.Spec, err = l.Service(ctx, name); err != nil {
-		return s, err
-	}
-	if s.Record, err = l.Record(ctx, name); err != nil {
-		return s, err
-	}
-	if s.Live, err = l.Live(ctx, name); err != nil {
-		return s, err
-	}
-	if s.Pools, err = pools.Read(ctx, l.Consul, name); err != nil {
-		return s, err
-	}
-	nodes, err := l.Consul.Nodes(ctx)
-	if err != nil {
+	var nodes []consul.Node
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		s.Spec, err = l.Service(groupCtx, name)
+		return err
+	})
+	group.Go(func() (err error) {
+		// The live record is read after the rollout record: a commit between
+		// the two makes the rollout record a stale one, which can't be
+		// written over. The other way round, a fresh one would be judged by
+		// a stale live record.
+		if s.Record, err = l.Record(groupCtx, name); err == nil {
+			s.Live, err = l.Live(groupCtx, name)
+		}
+		return err
+	})
+	group.Go(func() (err error) {
+		s.Pools, err = pools.Read(groupCtx, l.Consul, name)
+		return err
+	})
+	group.Go(func() (err error) {
+		nodes, err = l.Consul.Nodes(groupCtx)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return s, err
 	}
 	s.Members = make(map[string][]rollout.Member)
@@ -125,18 +137,31 @@ func (l *Ledger) Observe(ctx context.Context, name string) (rollout.Situation, e
 	if s.Record == nil || s.Record.Phase.Ended() {
 		return s, nil
 	}
-	if s.Reports, err = l.Reports(ctx, name, s.Record.Version); err != nil {
-		return s, err
-	}
-	if _, err = l.Release(ctx, name, s.Record.Version); err == nil {
-		s.Released = true
-	} else if !errors.Is(err, ErrUnknownRelease) {
-		return s, err
-	}
+	return s, l.observeRollout(ctx, &s)
+}
+
+// observeRollout adds what matters while a rollout is under way.
+func (l *Ledger) observeRollout(ctx context.Context, s *rollout.Situation) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		s.Reports, err = l.Reports(ctx, s.Spec.Name, s.Record.Version)
+		return err
+	})
+	group.Go(func() error {
+		_, err := l.Release(ctx, s.Spec.Name, s.Record.Version)
+		s.Released = err == nil
+		if errors.Is(err, ErrUnknownRelease) {
+			return nil
+		}
+		return err
+	})
 	if s.Record.Phase == rollout.Queued {
-		s.Blockers, err = l.blockers(ctx, s.Spec)
+		group.Go(func() (err error) {
+			s.Blockers, err = l.blockers(ctx, s.Spec)
+			return err
+		})
 	}
-	return s, err
+	return group.Wait()
 }
 
 // blockers are the service's dependencies that are under way themselves.
@@ -160,7 +185,11 @@ func (l *Ledger) Record(ctx context.Context, service string) (*rollout.Record, e
 	if err != nil {
 		return nil, err
 	}
-	return rollout.ParseRecord(entry.Value, entry.Index)
+	record, err := rollout.ParseRecord(entry.Value, entry.Index)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+	}
+	return record, nil
 }
 
 // Live reads a service's live record, nil if nothing is live.
@@ -169,7 +198,11 @@ func (l *Ledger) Live(ctx context.Context, service string) (*pools.Live, error) 
 	if err != nil {
 		return nil, err
 	}
-	return pools.ParseLive(entry.Value, entry.Index)
+	live, err := pools.ParseLive(entry.Value, entry.Index)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+	}
+	return live, nil
 }
 
 // Reports reads what the nodes say of a version on its way, by node.
@@ -205,13 +238,22 @@ func (l *Ledger) Release(ctx context.Context, service, version string) (artifact
 	return m, nil
 }
 
-// Releases lists the published versions of a service, the oldest first.
-func (l *Ledger) Releases(ctx context.Context, service string) ([]artifact.Manifest, error) {
-	entries, err := l.Consul.List(ctx, l.Keys.Releases(service))
+// listByAge lists the entries under a prefix, the oldest first.
+func (l *Ledger) listByAge(ctx context.Context, prefix string) ([]consul.Entry, error) {
+	entries, err := l.Consul.List(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(entries, func(a, b consul.Entry) int { return cmp.Compare(a.Created, b.Created) })
+	return entries, nil
+}
+
+// Releases lists the published versions of a service, the oldest first.
+func (l *Ledger) Releases(ctx context.Context, service string) ([]artifact.Manifest, error) {
+	entries, err := l.listByAge(ctx, l.Keys.Releases(service))
+	if err != nil {
+		return nil, err
+	}
 	releases := make([]artifact.Manifest, 0, len(entries))
 	for _, entry := range entries {
 		m, err := artifact.ParseManifest(entry.Value)
@@ -225,16 +267,15 @@ func (l *Ledger) Releases(ctx context.Context, service string) ([]artifact.Manif
 
 // History lists a service's ended rollouts, the oldest first.
 func (l *Ledger) History(ctx context.Context, service string) ([]*rollout.Record, error) {
-	entries, err := l.Consul.List(ctx, l.Keys.Histories(service))
+	entries, err := l.listByAge(ctx, l.Keys.Histories(service))
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(entries, func(a, b consul.Entry) int { return cmp.Compare(a.Created, b.Created) })
 	records := make([]*rollout.Record, 0, len(entries))
 	for _, entry := range entries {
 		record, err := rollout.ParseRecord(entry.Value, entry.Index)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 		}
 		records = append(records, record)
 	}

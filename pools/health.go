@@ -89,7 +89,7 @@ func reason(checks api.HealthChecks) string {
 			why = c.Status
 		}
 		const most = 160
-		return c.Name + ": " + why[:min(len(why), most)]
+		return c.Name + ": " + strings.ToValidUTF8(why[:min(len(why), most)], "") // a cut can split a character
 	}
 	return ""
 }

@@ -83,8 +83,15 @@ func (l *Live) Validate() error {
 	if len(l.Weights) == 0 {
 		return nil
 	}
-	blue, green := l.Weights[spec.Blue], l.Weights[spec.Green]
-	if len(l.Weights) > 2 || blue < 0 || green < 0 || blue+green != 100 {
+	sum := 0
+	for pool, share := range l.Weights {
+		if (pool != spec.Blue && pool != spec.Green) || share < 0 || share > 100 {
+			sum = -1
+			break
+		}
+		sum += share
+	}
+	if sum != 100 {
 		return fmt.Errorf("live record of %q: weights %v, expected shares of blue and green that add up to 100", l.Service, l.Weights)
 	}
 	return nil

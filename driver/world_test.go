@@ -260,7 +260,11 @@ func TestSmoke_ReachesTheNewNodesAndTheNewPoolByItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, devconsul.Start(t, nil), "prod")
 	var paths asked
-	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { paths.add(r.Host + r.URL.Path) }))
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" { // which Consul asks for
+			paths.add(r.Host + r.URL.Path)
+		}
+	}))
 	t.Cleanup(app.Close)
 	at := netip.MustParseAddrPort(app.Listener.Addr().String())
 	server := startDNS(t, spec.Blue)
@@ -271,17 +275,32 @@ func TestSmoke_ReachesTheNewNodesAndTheNewPoolByItsName(t *testing.T) {
 	}
 	register(t, w, replica.Replica{Name: "ns1", DNS: server.addr(), Passing: true})
 	s := switched()
+	s.Record.Members = []string{"server"} // the node of the test's Consul
 	s.Spec.Pools = map[string]spec.Pool{spec.Green: {Port: int(at.Port())}}
 	s.Spec.Smoke = []spec.Smoke{{Name: "home", Method: "GET", Path: "/{{version}}/{{pool}}/{{other_pool}}", Status: 200, Timeout: spec.Duration(5 * time.Second)}}
-	s.Pools = map[string]pools.Pool{
-		spec.Green: {
-			{Node: "g1", Address: at.Addr().String(), Port: int(at.Port()), Version: "2.0.0", Passing: true},
-			{Node: "g2", Address: "127.0.0.1", Port: 1, Version: "2.0.0"},                // it doesn't pass
-			{Node: "g3", Address: "127.0.0.1", Port: 1, Version: "1.0.0", Passing: true}, // it is of no matter
-		},
-		spec.Blue: {{Node: "b1", Address: "127.0.0.1", Port: 1, Version: "1.0.0", Passing: true}},
+	s.Spec.Health = spec.Health{Path: "/healthz", Interval: spec.Duration(time.Second), Timeout: spec.Duration(time.Second)}
+
+	if v := run(t.Context(), w, rollout.JobSmoke, s); v.Outcome != gate.Unknown || !strings.Contains(v.Why, "server is not in Consul's catalog") {
+		t.Errorf("without the node: got %s: %s", v.Outcome, v.Why)
 	}
-	if v := run(t.Context(), w, rollout.JobSmoke, s); v.Outcome != gate.Pass {
+	registration := pools.Registration{Service: s.Spec, Pool: spec.Green, Version: "1.9.0", Address: at.Addr().String(), Port: int(at.Port())}
+	if err := pools.Register(t.Context(), w.Consul, registration); err != nil {
+		t.Fatal(err)
+	}
+	if v := run(t.Context(), w, rollout.JobSmoke, s); v.Outcome != gate.Unknown || !strings.Contains(v.Why, "server runs 1.9.0") {
+		t.Errorf("with another version: got %s: %s", v.Outcome, v.Why)
+	}
+	registration.Version = "2.0.0"
+	if err := pools.Register(t.Context(), w.Consul, registration); err != nil {
+		t.Fatal(err)
+	}
+	var v gate.Verdict
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if v = run(t.Context(), w, rollout.JobSmoke, s); v.Outcome != gate.Unknown {
+			break
+		}
+	}
+	if v.Outcome != gate.Pass {
 		t.Fatalf("got %s: %s %s", v.Outcome, v.Why, v.Evidence)
 	}
 	port := fmt.Sprint(at.Port())

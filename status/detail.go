@@ -150,6 +150,10 @@ func (p *page) replicas(replicas []Replica) {
 		}
 		rows = append(rows, []cell{{text: "  " + r.Name}, {text: "HTTP " + r.HTTP}, {text: dns}, state})
 	}
+	if len(replicas) == 0 {
+		p.line(0, cell{"replicas", strong}, cell{text: "  none of `switchd serve` is registered"})
+		return
+	}
 	p.line(0, cell{"replicas", strong})
 	p.table(0, rows...)
 }

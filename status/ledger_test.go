@@ -52,7 +52,7 @@ func TestLedger_IsReadFromConsul(t *testing.T) {
 	if doc.Environment != "prod" || len(doc.Services) != 2 {
 		t.Fatalf("got %+v", doc)
 	}
-	if got, want := doc.Services[0].Error, `live record of "api": pool is "", expected "blue" or "green"`; got != want {
+	if got, want := doc.Services[0].Error, `parse switchd/prod/live/api in Consul: live record of "api": pool is "", expected "blue" or "green"`; got != want {
 		t.Errorf("api: got %q, want %q", got, want)
 	}
 	service := doc.Services[1]

@@ -1,0 +1,84 @@
+package driver
+
+import (
+	"context"
+	"sync"
+
+	"switchd/consul"
+	"switchd/rollout"
+)
+
+// Active watches the environment and sends the names of the services that
+// have a rollout under way, each time that something of them may have changed.
+func (w *World) Active(ctx context.Context, names chan<- []string) {
+	var mu sync.Mutex
+	var active []string
+	watches := make(map[string]context.CancelFunc) // of the health of active services
+	send := func() {
+		mu.Lock()
+		list := append([]string(nil), active...)
+		mu.Unlock()
+		if len(list) == 0 {
+			return
+		}
+		select {
+		case names <- list:
+		case <-ctx.Done():
+		}
+	}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	for _, prefix := range []string{w.Keys.Lives(), w.Keys.Prefix() + "staging/", w.Keys.Specs()} {
+		watching.Go(func() {
+			w.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
+				if seen.Err == nil && seen.Changed {
+					send()
+				}
+			})
+		})
+	}
+	w.Consul.WatchPrefix(ctx, w.Keys.Rollouts(), func(seen consul.Seen[[]consul.Entry]) {
+		if seen.Err != nil {
+			w.Log.WarnContext(ctx, "consul is away; rollouts stand still", "error", seen.Err)
+			return
+		}
+		var found []string
+		for _, e := range seen.Value {
+			record, err := rollout.ParseRecord(e.Value, e.Index)
+			if err != nil {
+				w.Log.ErrorContext(ctx, "rollout record can't be read", "key", e.Key, "error", err)
+				continue
+			}
+			if record != nil && !record.Phase.Ended() {
+				found = append(found, record.Service)
+			}
+		}
+		mu.Lock()
+		active = found
+		mu.Unlock()
+		w.watchHealth(ctx, &watching, watches, found, send)
+		send()
+	})
+}
+
+// watchHealth watches the health of exactly the named services.
+func (w *World) watchHealth(ctx context.Context, watching *sync.WaitGroup, watches map[string]context.CancelFunc, names []string, changed func()) {
+	wanted := make(map[string]bool, len(names))
+	for _, name := range names {
+		wanted[name] = true
+		if watches[name] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		watches[name] = cancel
+		watching.Go(func() {
+			w.Consul.WatchServiceChanges(ctx, name, changed)
+		})
+	}
+	for name, cancel := range watches {
+		if !wanted[name] {
+			cancel()
+			delete(watches, name)
+		}
+	}
+}

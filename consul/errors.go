@@ -48,7 +48,7 @@ func (e *Error) Error() string {
 // Consul's client puts around it: the action says what was asked for.
 func cause(err error) string {
 	if status, ok := errors.AsType[api.StatusError](err); ok {
-		return fmt.Sprintf("%s (HTTP status %d)", strings.TrimPrefix(strings.TrimSpace(status.Body), "Permission denied: "), status.Code)
+		return fmt.Sprintf("Consul answered %d: %s", status.Code, strings.TrimPrefix(strings.TrimSpace(status.Body), "Permission denied: "))
 	}
 	if call, ok := errors.AsType[*url.Error](err); ok {
 		return call.Err.Error()

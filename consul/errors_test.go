@@ -3,6 +3,8 @@ package consul_test
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
@@ -54,5 +56,42 @@ func TestClient_TellsThatARightIsMissing(t *testing.T) {
 	_, _, err = manager.API().ACL().PolicyList(&api.QueryOptions{})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestClient_SaysInWordsWhatConsulAnswered(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		code int
+		body string
+		want string
+		kind error
+	}{
+		"NoLeader": {http.StatusInternalServerError, "No cluster leader", "read k: Consul can't be reached: Consul answered 500: No cluster leader", consul.ErrUnreachable},
+		"Denied": {
+			http.StatusForbidden, "Permission denied: token lacks permission 'key:read' on \"k\"\n",
+			"read k: permission denied by Consul's ACL: Consul answered 403: token lacks permission 'key:read' on \"k\"", consul.ErrDenied,
+		},
+		"Another": {http.StatusTooManyRequests, "rate limit exceeded", "read k: Consul answered 429: rate limit exceeded", nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, test.body, test.code)
+			}))
+			defer server.Close()
+			client, err := consul.NewClient(consul.Flags{HTTPAddr: server.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Get(t.Context(), "k")
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+			if test.kind != nil && !errors.Is(err, test.kind) {
+				t.Errorf("%v is not %v", err, test.kind)
+			}
+		})
 	}
 }

@@ -24,7 +24,7 @@ type Agent struct {
 	// Address is what services listen on and are registered with.
 	Address string
 	Meta    map[string]string // of the node, to find its pools by
-	// Root is the data directory: journal, releases, logs.
+	// Root is the data directory, as an absolute path: journal, releases, logs.
 	Root     string
 	Runtime  runner.Runtime
 	Stager   Stager

@@ -317,9 +317,9 @@ func (u *unit) instance(s spec.Service, run Run) runner.Instance {
 		env[k] = vars.Expand(v)
 	}
 	return runner.Instance{
-		// Agents of several nodes can share a machine, so the node belongs
-		// to the name.
-		ID: u.agent.Node + "/" + u.id, Version: run.Version, Dir: run.Dir,
+		// Agents of several nodes and environments can share a machine. What
+		// they never share is a data directory.
+		ID: u.agent.Root + ":" + u.id, Version: run.Version, Dir: run.Dir,
 		LogFile: filepath.Join(u.agent.Root, "logs", u.id+".log"),
 		Command: command, Env: env, StopSignal: s.Runtime.StopSignal, StopGrace: s.Runtime.StopGrace.Std(),
 	}

@@ -16,7 +16,7 @@ var version = "dev"
 
 type cli struct {
 	Consul  consul.Flags     `embed:"" group:"Consul:"`
-	Env     string           `help:"Environment (SWITCHD_ENV)." env:"SWITCHD_ENV" required:"" placeholder:"NAME"`
+	Env     string           `help:"Environment; run needs it." env:"SWITCHD_ENV" placeholder:"NAME"`
 	Data    string           `help:"Directory for the journal, releases and logs." default:"/var/lib/switchd-agent" type:"path"`
 	Version kong.VersionFlag `help:"Print the version."`
 
@@ -54,15 +54,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 			status = int(code)
 		}
 	}()
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "agent: %v\n", err)
-		return 2
+		name := "agent"
+		if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil && e.Context.Selected() != nil {
+			name += " " + e.Context.Selected().Name
+		}
+		return usage(stderr, err, name)
 	}
 	err = command.Run(&app{ctx: ctx, stdout: stdout, stderr: stderr, flags: &flags})
-	if err != nil && !errors.Is(err, context.Canceled) {
+	switch _, wrong := errors.AsType[*usageError](err); {
+	case err == nil, errors.Is(err, context.Canceled):
+		return 0
+	case wrong:
+		return usage(stderr, err, "agent "+command.Selected().Name)
+	default:
 		_, _ = fmt.Fprintf(stderr, "agent: %v\n", err)
 		return 1
 	}
-	return 0
+}
+
+// usageError is a command line that can't be carried out.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(stderr io.Writer, err error, command string) int {
+	_, _ = fmt.Fprintf(stderr, "agent: %v\n`%s --help` shows what there is.\n", err, command)
+	return 2
 }

@@ -34,6 +34,9 @@ func (c *runCmd) Help() string {
 }
 
 func (c *runCmd) Run(a *app) error {
+	if a.flags.Env == "" {
+		return &usageError{"run needs --env (or SWITCHD_ENV)"}
+	}
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	client, err := consul.NewClient(a.flags.Consul)
 	if err != nil {
@@ -102,13 +105,13 @@ func (c *runCmd) self(a *app, client *consul.Client, log *slog.Logger) (consul.N
 			return node, a.ctx.Err()
 		}
 		if remembered, readErr := recallNode(file); readErr == nil {
-			log.Warn("consul is away; going on as the node that this was", "node", remembered.Name, "error", err)
+			log.Warn("consul is away; going on as the node that this was", "node", remembered.Name, "address", client.Addr(), "error", err)
 			return remembered, nil
 		}
 		if errors.Is(err, consul.ErrDenied) {
 			return node, err
 		}
-		log.Warn("waiting for the local Consul agent", "error", err)
+		log.Warn("waiting for the local Consul agent (CONSUL_HTTP_ADDR, --http-addr)", "address", client.Addr(), "error", err)
 		select {
 		case <-a.ctx.Done():
 		case <-time.After(time.Second):

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"slices"
@@ -22,7 +24,10 @@ func (c *statusCmd) Help() string {
 
 func (c *statusCmd) Run(a *app) error {
 	journal, err := rolling.ReadJournal(a.flags.Data)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no agent has run with the data directory %s, there is no journal in it; name another one with --data", a.flags.Data)
+	case err != nil:
 		return err
 	}
 	states, err := rolling.States(a.ctx, journal, runner.NewProcess(slog.New(slog.DiscardHandler)))
@@ -35,7 +40,7 @@ func (c *statusCmd) Run(a *app) error {
 		return encoder.Encode(states)
 	}
 	if len(states) == 0 {
-		_, err := fmt.Fprintf(a.stdout, "this node runs nothing of environment %s yet\n", a.flags.Env)
+		_, err := fmt.Fprintln(a.stdout, "this node runs nothing yet")
 		return err
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)

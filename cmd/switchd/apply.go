@@ -22,7 +22,7 @@ func (c *applyCmd) Help() string {
 func (c *applyCmd) Run(a *app) error {
 	desired, err := a.compile(c.Dir, a.flags.Env)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	flags := a.flags.Consul
 	if env := desired.Environment.Consul; flags.HTTPAddr == "" {
@@ -31,7 +31,7 @@ func (c *applyCmd) Run(a *app) error {
 			flags.Datacenter = env.Datacenter
 		}
 	}
-	client, err := consul.NewClient(flags)
+	client, err := a.connect(flags)
 	if err != nil {
 		return err
 	}
@@ -40,20 +40,23 @@ func (c *applyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if gone := missing(old, desired); len(gone) > 0 && !c.Prune {
-		return &inputError{fmt.Sprintf("environment %s has services that %s doesn't name: %s; add --prune to remove them, which ends their DNS names", desired.Environment.Name, c.Dir, strings.Join(gone, ", "))}
-	}
 	changes := spec.Diff(old, desired)
 	for _, change := range changes {
 		a.printf("%s\n", change)
 	}
-	switch {
-	case len(changes) == 0:
+	if gone := missing(old, desired); len(gone) > 0 && !c.Prune {
+		return &inputError{fmt.Sprintf("environment %s has services that %s doesn't name: %s; nothing was changed. Add --prune to remove them, which ends their DNS names", desired.Environment.Name, c.Dir, strings.Join(gone, ", "))}
+	}
+	if len(changes) == 0 {
 		a.printf("%s: nothing changes\n", desired.Environment.Name)
-	case c.DryRun:
-		a.printf("%s: %s, not written (--dry-run)\n", desired.Environment.Name, plural(len(changes), "change"))
+	}
+	if c.DryRun {
+		if len(changes) > 0 {
+			a.printf("%s: %s, not written (--dry-run)\n", desired.Environment.Name, plural(len(changes), "change"))
+		}
 		return nil
 	}
+	// Without a change, the places in the files may have moved nevertheless.
 	if err := l.Apply(a.ctx, a.by(l), desired); err != nil {
 		return err
 	}

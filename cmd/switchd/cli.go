@@ -22,7 +22,7 @@ var version = "dev"
 // cli is the whole command tree.
 type cli struct {
 	Consul  consul.Flags     `embed:"" group:"Consul:"`
-	Env     string           `help:"Environment (SWITCHD_ENV). The only one in Consul if not set." env:"SWITCHD_ENV" placeholder:"NAME"`
+	Env     string           `help:"Environment; the only one in Consul if not set." env:"SWITCHD_ENV" placeholder:"NAME"`
 	Version kong.VersionFlag `help:"Print the version."`
 
 	Validate validateCmd `cmd:"" help:"Check the inputs of a directory, offline."`
@@ -45,26 +45,31 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	flags  *cli
+	// consul is what the command has talked to last; nil: nothing yet.
+	consul *consul.Client
 }
 
 // exited carries kong's wish to exit out of its parser.
 type exited int
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
-	var flags cli
+func newParser(flags *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "switchd" // only a default
 	}
-	parser, err := kong.New(&flags,
+	return kong.New(flags,
 		kong.Name("switchd"),
 		kong.Description("Releases services on plain machines, blue and green, without an outage."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.Vars{"version": version, "hostname": hostname},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
 	)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+	var flags cli
+	parser, err := newParser(&flags, stdout, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "switchd: %v\n", err)
 		return statusError
@@ -74,9 +79,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 			status = int(code)
 		}
 	}()
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "switchd: %v\n", err)
+		fmt.Fprintf(stderr, "switchd: %v\n`%s --help` shows what there is.\n", err, commandOf(err))
 		return statusUsage
 	}
 	a := &app{ctx: ctx, stdout: stdout, stderr: stderr, flags: &flags}
@@ -84,10 +92,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	if err == nil {
 		return statusOK
 	}
-	if text := explain(err, &flags); text != "" {
-		fmt.Fprintf(stderr, "switchd: %s\n", text)
-	}
+	fmt.Fprintf(stderr, "switchd: %s\n", a.explain(err))
 	return statusOf(err)
+}
+
+// commandOf is the command that a wrong command line was meant for, as far as
+// it was understood.
+func commandOf(err error) string {
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil && e.Context.Selected() != nil {
+		return "switchd " + e.Context.Selected().Name
+	}
+	return "switchd"
 }
 
 // printf writes to standard output; that it can't be written to is found out
@@ -96,9 +111,19 @@ func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.stdout, 
 
 func (a *app) notef(format string, args ...any) { _, _ = fmt.Fprintf(a.stderr, format, args...) }
 
+// connect prepares to talk to Consul.
+func (a *app) connect(flags consul.Flags) (*consul.Client, error) {
+	client, err := consul.NewClient(flags)
+	if err != nil {
+		return nil, err
+	}
+	a.consul = client
+	return client, nil
+}
+
 // ledger connects to the environment that is meant.
 func (a *app) ledger() (*ledger.Ledger, error) {
-	client, err := consul.NewClient(a.flags.Consul)
+	client, err := a.connect(a.flags.Consul)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +137,7 @@ func (a *app) ledger() (*ledger.Ledger, error) {
 		case 1:
 			env = names[0]
 		case 0:
-			return nil, fmt.Errorf("%w: Consul holds none yet; `switchd apply DIR` makes one", ledger.ErrUnknownEnvironment)
+			return nil, fmt.Errorf("%w: Consul holds none that the token may read", ledger.ErrUnknownEnvironment)
 		default:
 			return nil, &usageError{fmt.Sprintf("Consul holds several environments (%s); name one with --env or SWITCHD_ENV", strings.Join(names, ", "))}
 		}
@@ -144,5 +169,3 @@ func (a *app) log(level slog.Level) *slog.Logger {
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
-
-var errSilent = errors.New("already told")

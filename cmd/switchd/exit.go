@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"switchd/consul"
 	"switchd/ledger"
@@ -17,23 +14,24 @@ import (
 // The exit statuses. They are part of the interface: scripts tell outcomes
 // apart by them.
 const (
-	statusOK          = 0
-	statusError       = 1  // anything else
-	statusUsage       = 2  // the command line
-	statusInput       = 3  // an input file is wrong
-	statusUnreachable = 4  // Consul does not answer
-	statusDenied      = 5  // an ACL right is missing
-	statusUnknown     = 6  // the service, version or environment does not exist
-	statusBusy        = 7  // another rollout runs
-	statusUnhealthy   = 8  // the pool can't serve
-	statusNothing     = 9  // there is nothing to do
-	statusFailed      = 10 // the rollout failed
-	statusHalted      = 11 // the rollout is halted
-	statusRolledBack  = 12 // the rollout was rolled back
-	statusInterrupted = 130
+	statusOK          = 0   // it is done
+	statusError       = 1   // anything else
+	statusUsage       = 2   // the command line
+	statusInput       = 3   // an input file is wrong
+	statusUnreachable = 4   // Consul does not answer
+	statusDenied      = 5   // an ACL right is missing
+	statusUnknown     = 6   // the service, version or environment does not exist
+	statusBusy        = 7   // another rollout runs
+	statusUnhealthy   = 8   // the pool can't serve
+	statusNothing     = 9   // there is nothing to do
+	statusFailed      = 10  // the rollout failed
+	statusHalted      = 11  // the rollout is halted
+	statusRolledBack  = 12  // the rollout was rolled back
+	statusInterrupted = 130 // the command was interrupted
 )
 
-// outcomeError is a rollout that ended in another way than it was to.
+// outcomeError is a rollout that ended in another way than it was to, or that
+// was not followed to its end.
 type outcomeError struct {
 	status int
 	text   string
@@ -80,19 +78,18 @@ func statusOf(err error) int {
 }
 
 // explain is the sentence for a person: the thing, the cause, and the way out.
-func explain(err error, flags *cli) string {
+func (a *app) explain(err error) string {
 	switch {
-	case errors.Is(err, errSilent):
-		return ""
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	case errors.Is(err, consul.ErrDenied):
-		return fmt.Sprintf("%v\nThe Consul token lacks a right for that. Nothing was changed. Give one that has it in CONSUL_HTTP_TOKEN or with --token-file.", err)
+		return fmt.Sprintf("%v\nNothing was changed. Name a token that has this right in CONSUL_HTTP_TOKEN or with --token-file.", err)
 	case errors.Is(err, consul.ErrUnreachable):
-		address := cmp.Or(flags.Consul.HTTPAddr, os.Getenv("CONSUL_HTTP_ADDR"), "127.0.0.1:8500")
-		return fmt.Sprintf("%v\nConsul is asked at %s. Is its agent up, and is CONSUL_HTTP_ADDR (or --http-addr) right?", err, address)
+		return fmt.Sprintf("%v\nConsul is asked at %s. Is its agent up, and is CONSUL_HTTP_ADDR (or --http-addr) right?", err, a.consul.Addr())
 	case errors.Is(err, ledger.ErrUnknownService):
-		return strings.TrimSpace(err.Error()) + "; `switchd status` lists the services, `switchd apply DIR` adds them"
+		return err.Error() + "; `switchd status` lists the services, `switchd apply DIR` adds them"
+	case errors.Is(err, ledger.ErrUnknownEnvironment):
+		return err.Error() + "; `switchd apply DIR` makes it"
 	}
 	return err.Error()
 }

@@ -8,7 +8,7 @@ import (
 
 type haltCmd struct {
 	Service string `arg:"" help:"Service whose rollout is to be stopped."`
-	Why     string `help:"Reason, for the history."`
+	Why     string `help:"Reason, for the history." placeholder:"TEXT"`
 }
 
 func (c *haltCmd) Help() string {

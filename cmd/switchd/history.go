@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -65,8 +66,7 @@ func (c *historyCmd) list(a *app, records []*rollout.Record) error {
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NR\tBEGAN\tVERSION\tPOOL\tPHASE\tTOOK\tOUTCOME")
-	for i := len(records) - 1; i >= 0; i-- {
-		r := records[i]
+	for i, r := range slices.Backward(records) {
 		took := "-"
 		outcome := r.Outcome
 		if r.Phase.Ended() {

@@ -8,7 +8,7 @@ import (
 	"switchd/spec"
 )
 
-// inputError is a mistake in an input; the diagnostics have been printed.
+// inputError is a mistake in the inputs; diagnostics have been printed.
 type inputError struct{ text string }
 
 func (e *inputError) Error() string { return e.text }
@@ -28,7 +28,7 @@ func (a *app) compile(dir, env string) (*spec.Desired, error) {
 		}
 	}
 	if diags.HasErrors() {
-		return nil, &inputError{fmt.Sprintf("%s has %d mistakes; nothing was changed", dir, len(diags.Errs()))}
+		return nil, &inputError{fmt.Sprintf("%s in %s", plural(len(diags.Errs()), "mistake"), dir)}
 	}
 	return desired, nil
 }

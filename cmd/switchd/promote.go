@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"switchd/consul"
@@ -57,7 +58,10 @@ func (c *promoteCmd) Run(a *app) error {
 func (a *app) follow(l *ledger.Ledger, record *rollout.Record) error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
-	f := follower{app: a, start: record.At, id: record.ID, last: record.At}
+	f := follower{app: a, start: record.At}
+	if n := len(record.Timeline); n > 0 {
+		f.last = record.Timeline[n-1] // that it was promoted has been told
+	}
 	f.show(record)
 	l.Consul.WatchKey(ctx, l.Keys.Rollout(record.Service), func(seen consul.Seen[consul.Entry]) {
 		if seen.Err != nil {
@@ -69,7 +73,10 @@ func (a *app) follow(l *ledger.Ledger, record *rollout.Record) error {
 		case err != nil:
 			f.err = err
 		case now == nil || now.ID != record.ID:
-			f.err = fmt.Errorf("rollout %s was replaced by another one", record.ID)
+			// It has ended, and the next one came before that was seen.
+			if now, f.err = ended(ctx, l, record); f.err == nil {
+				f.show(now)
+			}
 		default:
 			f.show(now)
 		}
@@ -81,10 +88,23 @@ func (a *app) follow(l *ledger.Ledger, record *rollout.Record) error {
 	case f.err != nil:
 		return f.err
 	case !f.ended:
-		a.notef("\nswitchd: the rollout goes on without this command; `switchd status %s --watch` follows it\n", record.Service)
-		return a.ctx.Err()
+		return &outcomeError{statusInterrupted, fmt.Sprintf("interrupted; the rollout goes on without this command, `switchd status %s --watch` follows it", record.Service)}
 	}
 	return f.outcome()
+}
+
+// ended reads a rollout from the history.
+func ended(ctx context.Context, l *ledger.Ledger, record *rollout.Record) (*rollout.Record, error) {
+	records, err := l.History(ctx, record.Service)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		if r.ID == record.ID {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("rollout %s was removed from Consul; its outcome is not known", record.ID)
 }
 
 // follower prints each event once.
@@ -92,8 +112,7 @@ type follower struct {
 	*app
 
 	start time.Time
-	id    string
-	last  time.Time
+	last  rollout.Event // the last one that was printed
 	wait  string
 	now   *rollout.Record
 	ended bool
@@ -102,11 +121,13 @@ type follower struct {
 
 func (f *follower) show(r *rollout.Record) {
 	f.now = r
-	for _, e := range r.Timeline {
-		if !e.At.After(f.last) {
-			continue
-		}
-		f.last = e.At
+	// Events of one decision have the same time, so that it can't tell the new
+	// ones from those that were printed.
+	told := slices.IndexFunc(r.Timeline, func(e rollout.Event) bool {
+		return e.At.Equal(f.last.At) && e.Phase == f.last.Phase && e.What == f.last.What
+	})
+	for _, e := range r.Timeline[told+1:] {
+		f.last = e
 		f.line(e.At, e.Phase, e.What)
 	}
 	if r.Wait != nil && r.Wait.For != f.wait {
@@ -126,7 +147,7 @@ func (f *follower) outcome() error {
 	case rollout.Done:
 		return nil
 	case rollout.Halted:
-		return &outcomeError{statusHalted, fmt.Sprintf("%s %s is halted: %s", r.Service, r.Version, r.Halt.Why)}
+		return &outcomeError{statusHalted, fmt.Sprintf("%s %s is halted: %s; go on with `switchd resume %s`, or end it with `switchd rollback %s`", r.Service, r.Version, r.Halt.Why, r.Service, r.Service)}
 	case rollout.RolledBack:
 		return &outcomeError{statusRolledBack, fmt.Sprintf("%s %s was rolled back: %s", r.Service, r.Version, r.Outcome)}
 	default:

@@ -19,7 +19,7 @@ type publishCmd struct {
 	Service string `arg:"" help:"Service that the release is of."`
 	Release string `arg:"" name:"version" help:"Version of the release."`
 	Path    string `arg:"" help:"Directory, file or archive (.tar, .tar.gz, .tar.zst)." type:"path"`
-	Key     string `help:"minisign private key to sign with (SWITCHD_KEY)." env:"SWITCHD_KEY" type:"path" placeholder:"FILE"`
+	Key     string `help:"minisign private key to sign with." env:"SWITCHD_KEY" type:"path" placeholder:"FILE"`
 }
 
 func (c *publishCmd) Help() string {
@@ -90,20 +90,21 @@ func (c *publishCmd) store(a *app, l *ledger.Ledger, m artifact.Manifest, path s
 	client := &http.Client{Transport: &http.Transport{Proxy: nil}}
 	defer client.CloseIdleConnections()
 	done := 0
-	var errs []error
 	for _, r := range replicas {
 		ctx, cancel := context.WithTimeout(a.ctx, time.Hour)
 		err := artifact.Upload(ctx, client, "http://"+r.HTTP, m, path)
 		cancel()
+		if a.ctx.Err() != nil {
+			return "", a.ctx.Err()
+		}
 		if err != nil {
-			errs = append(errs, err)
-			a.notef("switchd: warning: %v\n", err)
+			a.notef("switchd: %v\n", err)
 			continue
 		}
 		done++
 	}
 	if done == 0 {
-		return "", fmt.Errorf("no replica took the archive: %w", errors.Join(errs...))
+		return "", fmt.Errorf("%s is not published: no replica took its archive", m)
 	}
 	return fmt.Sprintf("%d of %s", done, plural(len(replicas), "replica")), nil
 }

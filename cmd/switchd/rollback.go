@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 type rollbackCmd struct {
 	Service string `arg:"" help:"Service to roll back."`
-	Why     string `help:"Reason, for the history."`
+	Why     string `help:"Reason, for the history." placeholder:"TEXT"`
 }
 
 func (c *rollbackCmd) Help() string {
@@ -31,7 +32,11 @@ func (c *rollbackCmd) Run(a *app) error {
 		a.printf("%s: the rollout of %s is ended; nothing was live\n", c.Service, change.Record.Version)
 		return nil
 	}
-	a.printf("%s: %s is live (generation %d, written in %s)\n", c.Service, change.Live.Side(), change.Live.Generation, took)
+	a.printf("%s: %s is live (generation %d, written in %s)", c.Service, change.Live.Side(), change.Live.Generation, took)
+	if change.Record != nil {
+		a.printf("; the rollout of %s is ended", change.Record.Version)
+	}
+	a.printf("\n")
 	return nil
 }
 
@@ -47,8 +52,11 @@ func (a *app) operate(service string, operation func(by string, s rollout.Situat
 func (a *app) operateOn(l *ledger.Ledger, service string, operation func(by string, s rollout.Situation) (*rollout.Change, error)) (*rollout.Change, error) {
 	by := a.by(l)
 	change, err := l.Do(a.ctx, service, by, func(s rollout.Situation) (*rollout.Change, error) { return operation(by, s) })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", service, err)
+	if err == nil {
+		return change, nil
 	}
-	return change, nil
+	if _, ok := errors.AsType[*rollout.Refusal](err); ok || errors.Is(err, ledger.ErrUnknownService) {
+		return nil, err // which name the service themselves
+	}
+	return nil, fmt.Errorf("%s: %w", service, err)
 }

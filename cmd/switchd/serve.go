@@ -30,10 +30,10 @@ import (
 )
 
 type serveCmd struct {
-	Name       string        `help:"Name of this replica. If the zone has a name server of this name, its address is answered." default:"${hostname}" placeholder:"NAME"`
+	Name       string        `help:"Name of this replica. If the zone has a name server of this name, its address is answered. The host's name if not set." default:"${hostname}" placeholder:"NAME"`
 	Data       string        `help:"Directory for artifacts and the last known answers." default:"/var/lib/switchd" type:"path"`
-	HTTPListen string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700" placeholder:"ADDR"`
-	DNSListen  []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753" placeholder:"ADDR"`
+	HTTPListen string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700"`
+	DNSListen  []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753"`
 	TrustedKey []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
 	LeaseTTL   time.Duration `help:"How long the driver's lease lives without a renewal." default:"10s"`
 	LockDelay  time.Duration `help:"How long a lost lease stays taken." default:"1s"`
@@ -82,9 +82,9 @@ func (s *server) run(ctx context.Context) error {
 	switch view, err := s.dns.Restore(); {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:
-		s.log.Error("last known answers", "error", err)
+		s.log.ErrorContext(ctx, "last known answers", "error", err)
 	default:
-		s.log.Info("answering what was last known", "zone", view.Zone.Name, "serial", view.Serial, "age", time.Since(view.At).Round(time.Second))
+		s.log.InfoContext(ctx, "answering what was last known", "zone", view.Zone.Name, "serial", view.Serial, "age", time.Since(view.At).Round(time.Second))
 	}
 	if err := s.dns.Start(ctx); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	s.self = replica.Replica{Name: s.cmd.Name, Env: s.ledger.Keys.Env, HTTP: listener.Addr().String(), DNS: s.dns.Addrs()[0]}
-	s.log.Info("serving", "http", s.self.HTTP, "dns", strings.Join(s.dns.Addrs(), ","), "env", s.self.Env)
+	s.log.InfoContext(ctx, "serving", "http", s.self.HTTP, "dns", strings.Join(s.dns.Addrs(), ","), "env", s.self.Env)
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -121,7 +121,7 @@ func (s *server) run(ctx context.Context) error {
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
-	s.log.Info("stopped")
+	s.log.InfoContext(ctx, "stopped")
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (s *server) keepRegistered(ctx context.Context) {
 		cancel()
 		wait := every
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("register", "error", err)
+			s.log.WarnContext(ctx, "register", "error", err)
 			wait = time.Second
 		}
 		select {
@@ -168,7 +168,7 @@ func (s *server) keepRegistered(ctx context.Context) {
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), consul.CallTimeout)
 	defer cancel()
 	if err := replica.Deregister(callCtx, s.ledger.Consul, s.self); err != nil {
-		s.log.Warn("deregister", "error", err)
+		s.log.WarnContext(ctx, "deregister", "error", err)
 	}
 }
 
@@ -181,14 +181,14 @@ func (s *server) drive(ctx context.Context) {
 		if err != nil {
 			return // ctx has ended
 		}
-		s.log.Info("driving")
+		s.log.InfoContext(ctx, "driving")
 		s.driving.Store(true)
 		s.driveUnder(ctx, lease)
 		s.driving.Store(false)
-		s.log.Info("not driving any more", "error", lease.Err())
+		s.log.InfoContext(ctx, "not driving any more", "error", lease.Err())
 		releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), consul.CallTimeout)
 		if err := lease.Release(releaseCtx); err != nil {
-			s.log.Warn("release the lease", "error", err)
+			s.log.WarnContext(ctx, "release the lease", "error", err)
 		}
 		cancel()
 	}

@@ -16,7 +16,7 @@ import (
 
 type statusCmd struct {
 	Service string `arg:"" optional:"" help:"One service in detail; all of them in a line each if not given."`
-	Watch   bool   `help:"Show it again every time that something changes."`
+	Watch   bool   `help:"Show it again every second, until interrupted."`
 	JSON    bool   `help:"Print JSON, for programs."`
 }
 
@@ -34,6 +34,12 @@ func (c *statusCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		if len(doc.Services) == 0 {
+			// It may be empty, or unknown, or hidden from the token.
+			if _, err := l.Environment(a.ctx); err != nil {
+				return err
+			}
+		}
 		return c.print(a, doc)
 	}
 	if !c.Watch {
@@ -45,10 +51,13 @@ func (c *statusCmd) Run(a *app) error {
 			a.printf("\x1b[H\x1b[2J") // home, clear
 		}
 		if err := show(); err != nil {
-			if !errors.Is(err, consul.ErrUnreachable) {
+			switch {
+			case a.ctx.Err() != nil:
+				return nil
+			case !errors.Is(err, consul.ErrUnreachable):
 				return err
 			}
-			a.notef("switchd: %v\n", err)
+			a.notef("switchd: %s\n", a.explain(err))
 		}
 		select {
 		case <-a.ctx.Done():

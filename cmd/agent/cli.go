@@ -50,8 +50,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		return 1
 	}
 	defer func() {
-		if code, ok := recover().(exited); ok {
-			status = int(code)
+		switch cause := recover().(type) {
+		case nil:
+		case exited:
+			status = int(cause)
+		default:
+			panic(cause)
 		}
 	}()
 	if len(args) == 0 {

@@ -135,15 +135,15 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	if err != nil {
 		return nil, wrap("list the nodes", err)
 	}
-	checks, _, err := c.api.Health().State(api.HealthAny, consistent(ctx))
+	opts := consistent(ctx)
+	opts.Filter = `CheckID == "serfHealth"` // not the checks of all services
+	checks, _, err := c.api.Health().State(api.HealthAny, opts)
 	if err != nil {
 		return nil, wrap("read the health of the nodes", err)
 	}
 	alive := make(map[string]bool)
 	for _, check := range checks {
-		if check.CheckID == "serfHealth" {
-			alive[check.Node] = check.Status == api.HealthPassing
-		}
+		alive[check.Node] = check.Status == api.HealthPassing
 	}
 	out := make([]Node, 0, len(nodes))
 	for _, n := range nodes {

@@ -40,12 +40,10 @@ func (c *Client) Acquire(ctx context.Context, opts LeaseOptions) (*Lease, error)
 			if err = session.await(ctx, opts.Key, []byte(opts.Holder)); err == nil {
 				return &Lease{session: session, key: opts.Key}, nil
 			}
-			session.Abandon()
+			// It may hold the lease all the same, if only the answer was lost.
+			_ = session.Close(context.WithoutCancel(ctx)) // Consul reaps it otherwise
 		}
 		if ctx.Err() != nil {
-			if session != nil {
-				_ = session.Close(context.WithoutCancel(ctx)) // Consul reaps it otherwise
-			}
 			return nil, ctx.Err()
 		}
 		if opts.Log != nil {

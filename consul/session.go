@@ -12,12 +12,9 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// Bounds of a session's TTL, as Consul has them by default.
+// MinSessionTTL is the shortest TTL of a session that Consul takes by default.
 // Source: https://developer.hashicorp.com/consul/api-docs/session
-const (
-	MinSessionTTL = 10 * time.Second
-	MaxSessionTTL = 24 * time.Hour
-)
+const MinSessionTTL = 10 * time.Second
 
 // SessionOptions say what a session is to be.
 type SessionOptions struct {

@@ -194,15 +194,18 @@ func (s *state) setLives(entries []consul.Entry, at time.Time) error {
 }
 
 func (s *state) setReplicas(entries []*api.ServiceEntry) {
-	found := make(map[string]netip.Addr)
+	// A replica that has left keeps its address: the zone's name servers are
+	// what its parent zone says, and a restart is no reason to change that.
+	if s.replicas == nil {
+		s.replicas = make(map[string]netip.Addr)
+	}
 	for _, r := range replica.FromHealth(entries, s.feed.Keys.Env) {
 		host, _, err := net.SplitHostPort(r.DNS)
 		if err != nil {
 			continue
 		}
-		if addr, err := netip.ParseAddr(host); err == nil {
-			found[r.Name] = addr.Unmap()
+		if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() && addr.Zone() == "" {
+			s.replicas[r.Name] = addr.Unmap()
 		}
 	}
-	s.replicas = found
 }

@@ -63,12 +63,15 @@ var errRecordGone = errors.New("it is gone from Consul; restore it from a backup
 func (s *state) flip(service spec.Service, old *dnsflip.View) dnsflip.Flip {
 	health := s.health[service.Name]
 	flip := dnsflip.Flip{Service: service.Name, TTL: service.Switch.TTL, Pools: map[string][]netip.Addr{
-		spec.Blue: health[spec.Blue].Addresses(), spec.Green: health[spec.Green].Addresses(),
+		spec.Blue: health[spec.Blue].Addresses(""), spec.Green: health[spec.Green].Addresses(""),
 	}}
 	what := "live record of " + service.Name
 	if live := s.lives[service.Name]; live != nil {
 		s.complain(what, nil)
 		flip.Live, flip.Weights = live.Pool, live.Weights
+		// A live pool can have nodes of another version: one that came back, or
+		// one that was upgraded before a rollback. Users are promised this one.
+		flip.Pools[live.Pool] = health[live.Pool].Addresses(live.Version)
 		return flip
 	}
 	err := s.unread[service.Name]

@@ -49,7 +49,7 @@ func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) er
 	}
 	// Consul takes a limited number of operations at once. More than that is
 	// written in parts, each of them whole: one service never comes apart.
-	for part := range slices.Chunk(ops, consul.MaxOps-1) {
+	for part := range slices.Chunk(ops, consul.MaxOps-2) {
 		guard, err := operator.Guard()
 		if err != nil {
 			return err
@@ -62,7 +62,8 @@ func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) er
 }
 
 // applyOps are the operations that lead from what Consul holds to the desired
-// state, in the order of their keys, which puts the environment first.
+// state, first what is removed, then the rest in the order of
+// their keys.
 func (l *Ledger) applyOps(ctx context.Context, desired *spec.Desired) ([]consul.Op, error) {
 	want := map[string]any{l.Keys.Environment(): desired.Environment}
 	for _, s := range desired.Services {
@@ -76,7 +77,18 @@ func (l *Ledger) applyOps(ctx context.Context, desired *spec.Desired) ([]consul.
 	for _, entry := range entries {
 		have[entry.Key] = entry
 	}
+	// What is removed comes first, in pairs that no part of the whole splits.
 	var ops []consul.Op
+	for _, entry := range entries {
+		if _, wanted := want[entry.Key]; wanted {
+			continue
+		}
+		idle, err := l.idle(ctx, consul.Base(entry.Key))
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, consul.DeleteCAS(entry.Key, entry.Index), idle)
+	}
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		text, err := json.Marshal(want[key])
 		if err != nil {
@@ -86,12 +98,25 @@ func (l *Ledger) applyOps(ctx context.Context, desired *spec.Desired) ([]consul.
 			ops = append(ops, consul.CAS(key, text, entry.Index))
 		}
 	}
-	for _, entry := range entries {
-		if _, wanted := want[entry.Key]; !wanted {
-			ops = append(ops, consul.DeleteCAS(entry.Key, entry.Index))
-		}
-	}
 	return ops, nil
+}
+
+// ErrUnderWay says that a service can't be removed during its rollout.
+var ErrUnderWay = errors.New("a rollout is under way; wait for its end, or roll it back")
+
+// idle holds a transaction to the service having no rollout under way.
+func (l *Ledger) idle(ctx context.Context, service string) (consul.Op, error) {
+	record, err := l.Record(ctx, service)
+	if err != nil {
+		return consul.Op{}, err
+	}
+	if record == nil {
+		return consul.Unchanged(l.Keys.Rollout(service), 0), nil
+	}
+	if !record.Phase.Ended() {
+		return consul.Op{}, fmt.Errorf("remove %s: %w", service, ErrUnderWay)
+	}
+	return consul.Unchanged(l.Keys.Rollout(service), record.Index), nil
 }
 
 // ErrPublished says that a version exists with other bytes; a release never

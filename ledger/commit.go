@@ -25,7 +25,8 @@ const keptRollouts = 30
 
 // Commit writes a change in one transaction: the fence, the rollout record,
 // the live record and the zone's serial, each by compare-and-set. An ended
-// rollout goes into the history along with it.
+// rollout goes into the history along with it. A live record that is not
+// written must be the one that was seen.
 func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change) error {
 	if change.Ready != nil {
 		now, err := pools.Read(ctx, l.Consul, service(change))
@@ -52,7 +53,11 @@ func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change
 			ops = append(ops, forget...)
 		}
 	}
-	if change.Live != nil {
+	if change.Live == nil {
+		// What was decided on one live record must not be written beside
+		// another: a rollback that came in between wins.
+		ops = append(ops, consul.Unchanged(l.Keys.Live(service(change)), change.Saw))
+	} else {
 		live, err := l.liveOps(ctx, change.Live)
 		if err != nil {
 			return err

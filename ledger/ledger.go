@@ -148,11 +148,8 @@ func (l *Ledger) observeRollout(ctx context.Context, s *rollout.Situation) error
 		return err
 	})
 	group.Go(func() error {
-		_, err := l.Release(ctx, s.Spec.Name, s.Record.Version)
-		s.Released = err == nil
-		if errors.Is(err, ErrUnknownRelease) {
-			return nil
-		}
+		entry, err := l.Consul.Get(ctx, l.Keys.Release(s.Spec.Name, s.Record.Version))
+		s.Released = entry.Index != 0
 		return err
 	})
 	if s.Record.Phase == rollout.Queued {
@@ -215,7 +212,9 @@ func (l *Ledger) Reports(ctx context.Context, service, version string) (map[stri
 	for _, entry := range entries {
 		var r rollout.Report
 		if err := parse(entry, &r); err != nil {
-			return nil, err
+			// One node's broken report is that node's trouble. It must not
+			// keep a rollout from its deadline, or anybody from a rollback.
+			r = rollout.Report{Why: err.Error()}
 		}
 		reports[consul.Base(entry.Key)] = r
 	}

@@ -124,11 +124,16 @@ func (p Pool) Versions() map[string]int {
 	return count
 }
 
-// Addresses are those of the passing nodes, sorted. One that no client could
-// use is left out.
-func (p Pool) Addresses() []netip.Addr {
+// Addresses are those of the passing nodes, sorted: of those that run the
+// version, or of all of them if none does or no version is given. One that no
+// client could use is left out.
+func (p Pool) Addresses(version string) []netip.Addr {
 	var addrs []netip.Addr
+	any := version == "" || p.Passing(version) == 0
 	for _, in := range p {
+		if !any && in.Version != version {
+			continue
+		}
 		if addr, err := netip.ParseAddr(in.Address); err == nil && in.Passing && addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsMulticast() {
 			addrs = append(addrs, addr.Unmap())
 		}

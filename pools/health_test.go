@@ -75,7 +75,7 @@ func TestFromHealth_CountsOnlyWhatPassesInAColour(t *testing.T) {
 					t.Fatalf("On(%q) gives %v, %t", in.Node, got, ok)
 				}
 			}
-			addrs := pool.Addresses()
+			addrs := pool.Addresses("")
 			if len(addrs) > pool.Passing("") || !slices.IsSortedFunc(addrs, netip.Addr.Compare) || len(slices.Compact(slices.Clone(addrs))) != len(addrs) {
 				t.Fatalf("addresses of %v: %v", pool, addrs)
 			}

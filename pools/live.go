@@ -50,6 +50,14 @@ func (s Side) String() string {
 	return s.Version + " on " + s.Pool
 }
 
+// Read is the index at which the record was read, 0 for none.
+func (l *Live) Read() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.Index
+}
+
 // Side is the live pool with its version; empty for no record.
 func (l *Live) Side() Side {
 	if l == nil {

@@ -42,6 +42,8 @@ const (
 	atRest = 24 * time.Hour
 	// jobPause is between two runs of a job that ended without a verdict.
 	jobPause = time.Second
+	// commitPause follows a commit that was refused.
+	commitPause = 200 * time.Millisecond
 	// callTimeout bounds one observation or one commit.
 	callTimeout = 10 * time.Second
 )
@@ -49,7 +51,7 @@ const (
 // Drive runs one service's rollouts until ctx ends. Each value on changed makes
 // it look again; while no rollout is under way it looks for nothing else.
 func (e *Engine) Drive(ctx context.Context, service string, changed <-chan struct{}) {
-	d := driver{engine: e, log: e.Log.With("service", service), service: service, wake: make(chan struct{}, 1), progress: make(map[Job]Progress)}
+	d := driver{engine: e, log: e.Log.With("service", service), service: service, wake: make(chan struct{}, 1), progress: make(map[Job]gate.Verdict)}
 	defer d.stopJob()
 	for ctx.Err() == nil {
 		wait := d.turn(ctx)
@@ -73,7 +75,7 @@ type driver struct {
 	wake    chan struct{}
 
 	mu       sync.Mutex
-	progress map[Job]Progress
+	progress map[Job]gate.Verdict
 	job      Job
 	stop     context.CancelFunc
 	ended    chan struct{}
@@ -94,10 +96,6 @@ func (d *driver) turn(ctx context.Context) time.Duration {
 		if s.Record == nil || s.Record.Phase.Ended() {
 			d.keepJob(ctx, nil, s)
 			return atRest
-		}
-		if s.Record.Phase == Halted {
-			// What a gate said before the halt is not about what is resumed.
-			d.forget()
 		}
 		now := time.Now()
 		decision := Plan(s, now)
@@ -124,7 +122,7 @@ func (d *driver) turn(ctx context.Context) time.Duration {
 			// look; anything else may have been applied or not, and the next
 			// look tells too.
 			d.log.WarnContext(ctx, "commit", "change", change.What, "error", err)
-			return 200 * time.Millisecond
+			return commitPause
 		}
 		if !change.Minor {
 			d.log.InfoContext(ctx, "rollout", "rollout", change.Record.ID, "phase", change.Record.Phase, "change", change.What)
@@ -161,9 +159,8 @@ func (d *driver) keepJob(ctx context.Context, want *Job, s Situation) {
 	ended := make(chan struct{})
 	d.mu.Lock()
 	d.job, d.stop, d.ended = *want, cancel, ended
-	// Only the present job's verdict is of interest: a canary step that is
-	// judged again after a resume must not find its old verdict.
-	d.progress = map[Job]Progress{}
+	// Only the present job's verdict is of interest.
+	d.progress = map[Job]gate.Verdict{}
 	d.mu.Unlock()
 	go func(job Job) {
 		defer close(ended)
@@ -175,7 +172,13 @@ func (d *driver) keepJob(ctx context.Context, want *Job, s Situation) {
 			}
 			select {
 			case <-ctx.Done():
+				return
 			case <-time.After(jobPause):
+			}
+			// The facts may be others by now: nodes that came back, or a spec
+			// that was mended.
+			if again, err := d.engine.World.Observe(ctx, d.service); err == nil && again.Record != nil && again.Record.ID == job.Rollout {
+				s = again
 			}
 		}
 	}(*want)
@@ -186,19 +189,12 @@ func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {
 		return // a cancelled job's last words are about its cancellation
 	}
 	d.mu.Lock()
-	d.progress[job] = Progress{Verdict: v}
+	d.progress[job] = v
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
-}
-
-// forget drops all verdicts.
-func (d *driver) forget() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.progress = map[Job]Progress{}
 }
 
 // stopJob ends what is under way and waits for it.

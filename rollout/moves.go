@@ -11,7 +11,7 @@ import (
 
 // commit makes the record, as it now is, the change to be written.
 func (p *plan) commit(what string) Decision {
-	return Decision{Change: &Change{Record: p.record, What: what}}
+	return Decision{Change: &Change{Record: p.record, Saw: p.Live.Read(), What: what}}
 }
 
 // next is the phase after the present one.
@@ -51,8 +51,8 @@ func (p *plan) finish(why string) Decision {
 	return p.commit("done")
 }
 
-// fail ends a rollout before its switch. If its pool had a share, users go
-// back to the live pool in the same write.
+// fail ends a rollout before its switch, or while it converges. If its pool had
+// a share, users go back to the live pool in the same write.
 func (p *plan) fail(why string, facts ...string) Decision {
 	live := p.unweighted()
 	if live != nil {

@@ -70,7 +70,7 @@ func Promote(s Situation, id, version, by string, now time.Time) (*Change, error
 	p := plan{Situation: s, record: record, now: now}
 	p.setDeadline(string(Queued))
 	record.note(now, fmt.Sprintf("promoted by %s: %s to %s; live is %s", by, version, pool, s.Live.Side()))
-	return &Change{Record: record, What: "promote"}, nil
+	return &Change{Record: record, Saw: s.Live.Read(), What: "promote"}, nil
 }
 
 // Rollback leads users back, in one write: before the switch by ending the
@@ -104,9 +104,20 @@ func Rollback(s Situation, by, why string, now time.Time) (*Change, error) {
 		}
 		p.end(RolledBack, why)
 		p.record.note(now, why, p.healthFacts()...)
-		return &Change{Record: p.record, Live: live, What: "roll back"}, nil
+		return &Change{Record: p.record, Live: live, Saw: s.Live.Read(), What: "roll back"}, nil
 	}
 	back := s.Live.Previous
+	if running && back.Pool == "" {
+		// A first release that could not be proved: users can't be led
+		// elsewhere, but the rollout must not stand in the way of the next.
+		p.end(Failed, fmt.Sprintf("%s; there is no former release, %s stays live", why, s.Live.Side()))
+		p.record.note(now, p.record.Outcome, p.healthFacts()...)
+		return &Change{Record: p.record, Saw: s.Live.Read(), What: "end the rollout"}, nil
+	}
+	if r := s.Record; r != nil && !running && r.Pool == back.Pool {
+		return nil, refuse(NothingToDo, "the rollout of %s to %s, which %s, has taken the former release's place; %s stays live",
+			r.Version, r.Pool, r.Phase.past(), s.Live.Side())
+	}
 	if back.Pool == "" {
 		return nil, refuse(NothingToDo, "%s has no former release to roll back to; %s is live", name, s.Live.Side())
 	}
@@ -122,7 +133,7 @@ func Rollback(s Situation, by, why string, now time.Time) (*Change, error) {
 	live := s.Live.Next(by, now)
 	live.Pool, live.Version, live.Previous = back.Pool, back.Version, pools.Side{}
 	live.RolledBack, live.Why, live.Rollout = true, why, s.Live.Rollout
-	change := &Change{Live: live, Ready: serves, What: "roll back to " + back.String()}
+	change := &Change{Live: live, Saw: s.Live.Read(), Ready: serves, What: "roll back to " + back.String()}
 	if running {
 		p.record.Generation = live.Generation
 		p.end(RolledBack, why)
@@ -156,6 +167,14 @@ func Resume(s Situation, by string, now time.Time) (*Change, error) {
 	}
 	p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
 	halt := p.record.Halt
+	want := p.record.From
+	if !p.record.SwitchedAt.IsZero() {
+		want = p.record.Target()
+	}
+	if s.Live.Side() != want {
+		return nil, refuse(Unhealthy, "not resumed: %s is live, and the rollout of %s was made for %s; `switchd rollback %s` ends it",
+			s.Live.Side(), p.record.Version, want, s.Spec.Name)
+	}
 	p.record.Halt, p.record.StepAt = nil, time.Time{}
 	p.record.Phase, p.record.Entered, p.record.Wait = halt.Phase, p.now, nil
 	p.setDeadline(string(halt.Phase))

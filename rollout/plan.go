@@ -183,7 +183,8 @@ func (p *plan) staging() Decision {
 	}
 	switch {
 	case len(missing) > 0:
-		return p.wait(fmt.Sprintf("for %s to stage %s (%d of %d nodes have)", list(missing), p.record.Version, len(staged), len(p.Members[p.record.Pool])))
+		return p.wait(fmt.Sprintf("for %s to stage %s (%d of %d nodes have)%s",
+			list(missing), p.record.Version, len(staged), len(p.Members[p.record.Pool]), p.reasons(missing)))
 	case len(staged) < p.Spec.Roll.Quorum:
 		return p.wait(fmt.Sprintf("for nodes of pool %s: %d of its quorum of %d are there (away: %s)", p.record.Pool, len(staged), p.Spec.Roll.Quorum, list(away)))
 	}
@@ -202,7 +203,11 @@ func (p *plan) rolling(pool string, members []string) Decision {
 	for _, node := range members {
 		report := p.Reports[node]
 		if report.Rollout == p.record.ID && report.State == Broken {
-			return p.fail(fmt.Sprintf("%s failed with %s: %s", node, p.record.Version, report.Why))
+			why := fmt.Sprintf("%s failed with %s: %s", node, p.record.Version, report.Why)
+			if p.record.Phase == Converging {
+				why = fmt.Sprintf("%s is live on %s, but %s did not converge: %s", p.record.Version, p.record.Pool, pool, why)
+			}
+			return p.fail(why)
 		}
 		in, found := p.Pools[pool].On(node)
 		switch {
@@ -225,7 +230,17 @@ func (p *plan) rolling(pool string, members []string) Decision {
 	if len(busy) > 0 {
 		what += "; now " + list(busy)
 	}
-	return p.wait(what + ")")
+	return p.wait(what + ")" + p.reasons(open))
+}
+
+// reasons is what the first of the nodes says that keeps it, if anything.
+func (p *plan) reasons(nodes []string) string {
+	for _, node := range nodes {
+		if r := p.Reports[node]; r.Rollout == p.record.ID && r.Why != "" {
+			return "; " + node + ": " + r.Why
+		}
+	}
+	return ""
 }
 
 // gated runs one gate and goes on when it passes.
@@ -235,7 +250,7 @@ func (p *plan) gated(kind JobKind, declared bool) Decision {
 		return p.enter(p.next())
 	}
 	job := p.job(kind)
-	verdict := p.Jobs[job].Verdict
+	verdict := p.Jobs[job]
 	switch verdict.Outcome {
 	case gate.Pass:
 		p.record.note(p.now, string(kind)+" passed: "+verdict.Why, verdict.Evidence...)
@@ -266,6 +281,9 @@ func (p *plan) canary() Decision {
 	}
 	share := steps[p.record.Step]
 	if p.Live.Share(p.record.Pool) != share {
+		if err := pools.CanServe(p.Spec.Name, p.Pools, p.record.Target(), p.Spec.Roll.Quorum); err != nil {
+			return p.wait("for the new pool: " + err.Error())
+		}
 		return p.shift(share)
 	}
 	if p.Spec.Analysis == nil {
@@ -281,7 +299,7 @@ func (p *plan) canary() Decision {
 	}
 	job := p.job(JobAnalysis)
 	job.Step = p.record.Step
-	verdict := p.Jobs[job].Verdict
+	verdict := p.Jobs[job]
 	switch verdict.Outcome {
 	case gate.Pass:
 		p.record.note(p.now, fmt.Sprintf("analysis passed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
@@ -332,7 +350,7 @@ func (p *plan) switching() Decision {
 		return p.flip()
 	}
 	job := p.job(JobProof)
-	verdict := p.Jobs[job].Verdict
+	verdict := p.Jobs[job]
 	if verdict.Outcome != gate.Pass {
 		// A proof that "failed" is one that is still missing: the write is
 		// done, and what doesn't show it yet must be waited for.
@@ -362,7 +380,7 @@ func (p *plan) flip() Decision {
 
 func (p *plan) draining() Decision {
 	job := p.job(JobDrain)
-	verdict := p.Jobs[job].Verdict
+	verdict := p.Jobs[job]
 	if verdict.Outcome == gate.Pass {
 		p.record.note(p.now, "drained: "+verdict.Why, verdict.Evidence...)
 		return p.enter(Baking)
@@ -394,7 +412,9 @@ func (p *plan) converging() Decision {
 	return p.rolling(p.record.From.Pool, members)
 }
 
-func (p *plan) job(kind JobKind) Job { return Job{Rollout: p.record.ID, Kind: kind} }
+func (p *plan) job(kind JobKind) Job {
+	return Job{Rollout: p.record.ID, Kind: kind, Attempt: p.record.Entered.UnixNano()}
+}
 
 func (p *plan) alive(pool, node string) bool {
 	i := slices.IndexFunc(p.Members[pool], func(m Member) bool { return m.Node == node })

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"switchd/pools"
 )
@@ -43,14 +44,17 @@ func Order() []Phase {
 // Ended tells whether nothing more will happen.
 func (p Phase) Ended() bool { return p == Done || p == Failed || p == RolledBack }
 
+// past is the phase as the end of a sentence.
+func (p Phase) past() string {
+	if p == RolledBack {
+		return "was rolled back"
+	}
+	return "has " + map[Phase]string{Done: "ended", Failed: "failed"}[p]
+}
+
 // Known tells whether p is one of the phases.
 func (p Phase) Known() bool {
 	return slices.Contains(Order(), p) || p == Halted || p == Failed || p == RolledBack
-}
-
-// BeforeSwitch tells whether users can't have been moved in this phase.
-func (p Phase) BeforeSwitch() bool {
-	return slices.Index(Order(), p) >= 0 && slices.Index(Order(), p) < slices.Index(Order(), Switching)
 }
 
 // Record is the rollout's persisted state: only what reality can't show. All
@@ -127,31 +131,59 @@ type Event struct {
 	Facts []string `json:"facts,omitempty"`
 }
 
-// Bounds of what a record keeps, well below Consul's 512 KB a value.
+// Bounds of what a record keeps. Consul takes 512 KiB a transaction, in which
+// the record of an ended rollout stands twice, in base64.
 const (
-	maxEvents = 200
-	maxFacts  = 20
-	maxText   = 500
+	maxTimeline = 120 << 10 // bytes
+	maxFacts    = 20
+	maxText     = 500 // bytes
 )
 
-// note appends to the timeline. When it is full, the oldest event after the
-// first goes: how a rollout began is worth more than its middle.
+// note appends to the timeline. When that is full, the oldest facts go first,
+// and then the oldest events after the first one: how a rollout began is worth
+// more than its middle.
 func (r *Record) note(now time.Time, what string, facts ...string) {
 	facts = slices.Clone(facts[:min(len(facts), maxFacts)])
 	for i := range facts {
 		facts[i] = clip(facts[i])
 	}
 	r.Timeline = append(r.Timeline, Event{At: now.UTC(), Phase: r.Phase, What: clip(what), Facts: facts})
-	if len(r.Timeline) > maxEvents {
-		r.Timeline = slices.Delete(r.Timeline, 1, len(r.Timeline)-maxEvents+1)
+	size := 0
+	for _, e := range r.Timeline {
+		size += e.size()
+	}
+	for i := 0; size > maxTimeline && i < len(r.Timeline)-1; i++ {
+		size -= r.Timeline[i].size()
+		r.Timeline[i].Facts = nil
+		size += r.Timeline[i].size()
+	}
+	for size > maxTimeline && len(r.Timeline) > 2 {
+		size -= r.Timeline[1].size()
+		r.Timeline = slices.Delete(r.Timeline, 1, 2)
 	}
 }
 
-func clip(text string) string {
-	if len(text) > maxText {
-		return text[:maxText] + "…"
+// size is about what the event takes as JSON.
+func (e Event) size() int {
+	const frame = 100
+	size := frame + len(e.What)
+	for _, fact := range e.Facts {
+		size += len(fact) + len(`"",`)
 	}
-	return text
+	return size
+}
+
+// clip bounds a text, between two characters.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	const ellipsis = "…"
+	end := maxText - len(ellipsis)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + ellipsis
 }
 
 // clone copies the record deeply, so that a plan never changes what it was

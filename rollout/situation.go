@@ -24,8 +24,9 @@ type Situation struct {
 	Released bool
 	// Blockers are dependencies that are under way themselves.
 	Blockers []string
-	// Jobs are the gates' verdicts so far.
-	Jobs map[Job]Progress
+	// Jobs are the verdicts so far. One that has not decided is unknown and
+	// says what is missing.
+	Jobs map[Job]gate.Verdict
 }
 
 // Member is a node that belongs to a pool.
@@ -61,6 +62,9 @@ type Job struct {
 	Rollout string
 	Kind    JobKind
 	Step    int // of the canary
+	// Attempt tells a job from the same one before a halt: it is the time, in
+	// nanoseconds, at which the phase was entered.
+	Attempt int64
 }
 
 // JobKind says what is looked at.
@@ -74,12 +78,6 @@ const (
 	JobProof    JobKind = "proof" // every replica answers with the new pool
 	JobDrain    JobKind = "drain" // the old pool's traffic is over
 )
-
-// Progress is how far a job is. Until it has decided, its verdict is unknown
-// and Why says what is missing.
-type Progress struct {
-	Verdict gate.Verdict
-}
 
 // Decision is what a plan says is to be done now.
 type Decision struct {
@@ -98,6 +96,9 @@ type Decision struct {
 type Change struct {
 	Record *Record
 	Live   *pools.Live // nil: stays
+	// Saw is the index of the live record that the change was made on; a
+	// change that leaves the live record alone is held to it nevertheless.
+	Saw uint64
 	// Ready is what must still hold of reality when the change is made; nil:
 	// nothing. It is asked with a fresh, consistent read.
 	Ready func(map[string]pools.Pool) error

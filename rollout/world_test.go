@@ -89,7 +89,7 @@ func newWorld(t *rapid.T) *world {
 func (w *world) situation() rollout.Situation {
 	s := rollout.Situation{
 		Spec: w.spec, Record: w.record, Live: w.live, Released: true, Pools: map[string]pools.Pool{},
-		Members: map[string][]rollout.Member{}, Reports: w.reports, Jobs: map[rollout.Job]rollout.Progress{},
+		Members: map[string][]rollout.Member{}, Reports: w.reports, Jobs: map[rollout.Job]gate.Verdict{},
 	}
 	for colour, pool := range w.pools {
 		s.Pools[colour] = slices.Clone(pool)
@@ -98,7 +98,7 @@ func (w *world) situation() rollout.Situation {
 		}
 	}
 	if w.job != nil {
-		s.Jobs[*w.job] = rollout.Progress{Verdict: gate.Verdict{Outcome: w.gates[w.job.Kind], Why: "drawn"}}
+		s.Jobs[*w.job] = gate.Verdict{Outcome: w.gates[w.job.Kind], Why: "drawn"}
 	}
 	return s
 }

@@ -23,6 +23,16 @@ import (
 func TestPromote_FollowsTheRolloutToItsEnd(t *testing.T) {
 	t.Parallel()
 	server := devconsul.Start(t, nil)
+	// Somebody drives, or promote would say that nobody does.
+	lease, err := server.Client().Acquire(t.Context(), consul.LeaseOptions{Key: consul.Keys{Env: "prod"}.Lease(), TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lease.Release(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
 	tests := map[string]struct {
 		steps  []step
 		status int

@@ -47,6 +47,10 @@ func (c *promoteCmd) Run(a *app) error {
 	}
 	record := change.Record
 	a.printf("%s: %s goes to %s (rollout %s)\n", c.Service, record.Version, record.Pool, record.ID)
+	// A lease that can't be read is no reason to give up what was begun.
+	if lease, err := l.Consul.Get(a.ctx, l.Keys.Lease()); err == nil && lease.Session == "" {
+		a.notef("switchd: nobody drives environment %s now: no `switchd serve` holds the lease; the rollout begins when one does\n", l.Keys.Env)
+	}
 	if c.Detach {
 		a.printf("follow it with: switchd status %s --watch\n", c.Service)
 		return nil

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +36,7 @@ type serveCmd struct {
 	Data       string        `help:"Directory for artifacts and the last known answers." default:"/var/lib/switchd" type:"path"`
 	HTTPListen string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700"`
 	DNSListen  []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753"`
+	Advertise  string        `help:"IP address that nodes and other replicas reach this one at; what it listens on if not set." placeholder:"IP"`
 	TrustedKey []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
 	LeaseTTL   time.Duration `help:"How long the driver's lease lives without a renewal." default:"10s"`
 	LockDelay  time.Duration `help:"How long a lost lease stays taken." default:"1s"`
@@ -100,7 +103,9 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.self = replica.Replica{Name: s.cmd.Name, Env: s.ledger.Keys.Env, HTTP: listener.Addr().String(), DNS: s.dns.Addrs()[0]}
+	if s.self, err = s.replica(listener.Addr().String(), s.dns.Addrs()[0]); err != nil {
+		return err
+	}
 	s.log.InfoContext(ctx, "serving", "http", s.self.HTTP, "dns", strings.Join(s.dns.Addrs(), ","), "env", s.self.Env)
 
 	ctx, stop := context.WithCancelCause(ctx)
@@ -123,6 +128,33 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.log.InfoContext(ctx, "stopped")
 	return nil
+}
+
+// replica is how others know this one.
+func (s *server) replica(http, dns string) (replica.Replica, error) {
+	r := replica.Replica{Name: s.cmd.Name, Env: s.ledger.Keys.Env}
+	var err error
+	if r.HTTP, err = advertised(http, s.cmd.Advertise); err != nil {
+		return r, err
+	}
+	r.DNS, err = advertised(dns, s.cmd.Advertise)
+	return r, err
+}
+
+// advertised is the address under which others reach what listens on listen.
+// "All addresses" is none: whoever was told it would reach itself.
+func advertised(listen, advertise string) (string, error) {
+	at, err := netip.ParseAddrPort(listen)
+	if err != nil {
+		return "", fmt.Errorf("address of the replica: %w", err)
+	}
+	if advertise != "" {
+		return net.JoinHostPort(advertise, strconv.Itoa(int(at.Port()))), nil
+	}
+	if at.Addr().IsUnspecified() {
+		return "", &usageError{fmt.Sprintf("it listens on all addresses (%s); say with --advertise which one nodes and other replicas reach it at", listen)}
+	}
+	return listen, nil
 }
 
 func (s *server) handler() (http.Handler, error) {

@@ -60,7 +60,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
-		a.Log.Error("journal", "error", err)
+		a.Log.ErrorContext(ctx, "journal", "error", err)
 	}
 	a.journal = journal
 	a.units = make(map[string]*unit)
@@ -79,7 +79,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		work.Go(func() {
 			a.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
 				if seen.Err != nil {
-					a.Log.Warn("consul is away; services run on", "watch", prefix, "error", seen.Err)
+					a.Log.WarnContext(ctx, "consul is away; services run on", "watch", prefix, "error", seen.Err)
 					return
 				}
 				view.update(prefix, seen.Value, a.Log)
@@ -93,7 +93,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			a.abandonSession()
 			return nil
 		case <-changed:
 		}
@@ -116,19 +115,18 @@ func (a *Agent) unit(ctx context.Context, work *sync.WaitGroup, id, service, poo
 	return u
 }
 
-// keepSession has a session at all times at which Consul allows it. The first
-// one goes on with that of the former process, and with it with the slot that
-// was held.
+// keepSession has a session at all times at which Consul allows it. Each one
+// goes on with the former, which may be that of the former process, where
+// Consul still knows it, and so with the slot that was held.
 func (a *Agent) keepSession(ctx context.Context) {
 	former := a.journal.Session()
 	for ctx.Err() == nil {
 		session, err := a.openSession(ctx, former)
 		if err != nil {
-			a.Log.Warn("no Consul session yet", "error", err)
+			a.Log.WarnContext(ctx, "no Consul session yet", "error", err)
 			sleep(ctx, time.Second)
 			continue
 		}
-		former = ""
 		a.mu.Lock()
 		a.session = session
 		units := make([]*unit, 0, len(a.units))
@@ -140,11 +138,11 @@ func (a *Agent) keepSession(ctx context.Context) {
 			u.poke()
 		}
 		select {
-		case <-ctx.Done():
-			return
+		case <-ctx.Done(): // left to the next agent of this node
 		case <-session.Lost():
-			session.Abandon()
 		}
+		session.Abandon()
+		former = session.ID()
 	}
 }
 
@@ -182,17 +180,6 @@ func (a *Agent) current() *consul.Session {
 		return nil
 	}
 	return a.session
-}
-
-// abandonSession leaves the session to the next agent of this node.
-func (a *Agent) abandonSession() {
-	a.mu.Lock()
-	session := a.session
-	a.session = nil
-	a.mu.Unlock()
-	if session != nil {
-		session.Abandon()
-	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -150,11 +151,7 @@ func (j *Journal) Unit(id string) Unit {
 func (j *Journal) Units() map[string]Unit {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	units := make(map[string]Unit, len(j.state.Units))
-	for id, u := range j.state.Units {
-		units[id] = u
-	}
-	return units
+	return maps.Clone(j.state.Units)
 }
 
 // Session gives the Consul session of the former process.

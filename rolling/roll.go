@@ -20,10 +20,17 @@ import (
 // roll replaces what runs by the staged version, when it is this node's turn.
 func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) time.Duration {
 	s := u.order.service
-	if want.Report {
+	passes, refusal, err := u.agent.foresee(ctx, s, u.pool)
+	if err != nil {
+		u.log.WarnContext(ctx, "look at the pool", "error", err)
+		return retryEvery
+	}
+	// Who does not pass needs no turn: its stop takes nothing away, and it may
+	// be what the quorum of the head of the queue waits for.
+	if want.Report && passes {
 		entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
 		if err != nil {
-			u.log.Warn("read the queue", "error", err)
+			u.log.WarnContext(ctx, "read the queue", "error", err)
 			return retryEvery
 		}
 		if ahead := u.ahead(entries, want); ahead != "" {
@@ -32,9 +39,15 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 			return recheckEvery
 		}
 	}
+	if refusal != nil {
+		u.watchQueue(ctx, want)
+		u.say(ctx, session, want, rollout.Waiting, refusal.Error())
+		return recheckEvery
+	}
+	u.slotless = false
 	slot, why, err := u.agent.takeSlot(ctx, session, s, u.pool)
 	if err != nil {
-		u.log.Warn("take a slot", "error", err)
+		u.log.WarnContext(ctx, "take a slot", "error", err)
 		return retryEvery
 	}
 	if slot == "" {
@@ -52,7 +65,7 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 		u.say(ctx, session, want, rollout.Waiting, refused.why)
 		return time.Second
 	case err != nil:
-		u.log.Warn("replacement interrupted, going on", "error", err)
+		u.log.WarnContext(ctx, "replacement interrupted, going on", "error", err)
 		return retryEvery
 	}
 	return 0
@@ -77,7 +90,8 @@ func (u *unit) ahead(entries []consul.Entry, want Want) string {
 	return ""
 }
 
-// watchQueue wakes the unit when the slots or the queue change.
+// watchQueue wakes the unit when the slots, the queue or the pool's health
+// change.
 func (u *unit) watchQueue(ctx context.Context, want Want) {
 	if u.watching != nil && u.watchedFor == want.Reason {
 		return
@@ -88,6 +102,7 @@ func (u *unit) watchQueue(ctx context.Context, want Want) {
 	for _, prefix := range []string{u.agent.Keys.Slots(u.service, u.pool), u.agent.Keys.Stagings(u.service, want.Version)} {
 		go u.agent.Consul.WatchPrefix(ctx, prefix, func(consul.Seen[[]consul.Entry]) { u.poke() })
 	}
+	go u.agent.Consul.WatchServiceChanges(ctx, u.service, u.poke)
 }
 
 func (u *unit) unwatchQueue() {
@@ -157,7 +172,7 @@ func (u *unit) stopOld(ctx context.Context) error {
 				u.abandon(ctx, err)
 				return err
 			}
-			u.log.Info("stopping", "version", u.state.Running.Version, "for", move.To.Version)
+			u.log.InfoContext(ctx, "stopping", "version", u.state.Running.Version, "for", move.To.Version)
 			if err := u.agent.Runtime.Stop(ctx, u.state.Running.Handle, u.instance(u.state.Service, *u.state.Running)); err != nil {
 				return fmt.Errorf("stop the old version: %w", err)
 			}
@@ -193,7 +208,7 @@ func (u *unit) mayStop(ctx context.Context, move *Move) (*consul.Session, error)
 // abandon gives a replacement up before anything was stopped.
 func (u *unit) abandon(ctx context.Context, cause error) {
 	move := u.state.Move
-	u.log.Info("not taken down", "why", cause)
+	u.log.InfoContext(ctx, "not taken down", "why", cause)
 	u.maintain(ctx, false, "")
 	u.state.Move = nil
 	u.save()
@@ -218,7 +233,7 @@ func (u *unit) startNew(ctx context.Context) error {
 	if err != nil {
 		return u.refuse(err.Error())
 	}
-	u.log.Info("started", "version", move.To.Version, "handle", handle)
+	u.log.InfoContext(ctx, "started", "version", move.To.Version, "handle", handle)
 	move.To.Handle = handle
 	move.Deadline = time.Now().Add(move.Service.Roll.HealthyDeadline.Std())
 	move.Step = Proving
@@ -253,29 +268,32 @@ func (u *unit) prove(ctx context.Context) error {
 	if deadline.Before(move.Deadline) {
 		deadline = move.Deadline
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	looking, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	err := u.healthy(ctx, move.Service, move.To, move.Service.Roll.MinHealthyTime.Std())
+	err := u.healthy(looking, move.Service, move.To, move.Service.Roll.MinHealthyTime.Std())
 	if err == nil {
-		u.registerOrWarn(ctx, move.Service, move.To)
-		u.maintain(ctx, false, "")
-		err = u.passes(ctx, move)
+		u.registerOrWarn(looking, move.Service, move.To)
+		u.maintain(looking, false, "")
+		err = u.passes(looking, move)
 	}
+	_, unread := errors.AsType[*consul.Error](err)
 	switch {
-	case errors.Is(context.Cause(ctx), context.Canceled):
-		return context.Cause(ctx) // the agent ends; the next one goes on
+	case ctx.Err() != nil:
+		return ctx.Err() // the agent ends; the next one goes on
+	case unread:
+		return err // it says nothing about the version
 	case err != nil:
 		return u.refuse(err.Error())
 	}
 	u.state.Service, u.state.Running, u.state.Move, u.state.Refused = move.Service, &move.To, nil, nil
 	u.save()
 	u.crashes = 0
-	u.log.Info("replaced", "version", move.To.Version)
-	u.watchEnd(context.WithoutCancel(ctx), move.To.Handle)
+	u.log.InfoContext(ctx, "replaced", "version", move.To.Version)
+	u.watchEnd(ctx, move.To.Handle)
 	if session := u.agent.current(); session != nil {
-		u.say(context.WithoutCancel(ctx), session, u.want(), rollout.Running, "")
+		u.say(ctx, session, u.want(), rollout.Running, "")
 	}
-	u.releaseSlot(context.WithoutCancel(ctx), move.Slot)
+	u.releaseSlot(ctx, move.Slot)
 	return nil
 }
 
@@ -305,7 +323,7 @@ func (u *unit) restore(ctx context.Context) error {
 		back.Handle = handle
 		u.state.Running = &back
 		u.save()
-		u.log.Info("restored", "version", back.Version, "handle", handle)
+		u.log.InfoContext(ctx, "restored", "version", back.Version, "handle", handle)
 		u.watchEnd(ctx, handle)
 		u.registerOrWarn(ctx, u.state.Service, back)
 		waitCtx, cancel := context.WithTimeout(ctx, u.state.Service.Roll.HealthyDeadline.Std())
@@ -315,7 +333,7 @@ func (u *unit) restore(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			u.log.Error("the former version is not healthy either", "version", back.Version, "error", err)
+			u.log.ErrorContext(ctx, "the former version is not healthy either", "version", back.Version, "error", err)
 		}
 		u.maintain(ctx, false, "")
 	}
@@ -416,7 +434,7 @@ func (u *unit) passes(ctx context.Context, move Move) error {
 
 func (u *unit) registerOrWarn(ctx context.Context, s spec.Service, run Run) {
 	if err := u.announce(ctx, s, run); err != nil {
-		u.log.Warn("register", "error", err)
+		u.log.WarnContext(ctx, "register", "error", err)
 	}
 }
 
@@ -425,7 +443,7 @@ func (u *unit) deregister(ctx context.Context) {
 	defer cancel()
 	u.registered = nil
 	if err := pools.Deregister(ctx, u.agent.Consul, u.service, u.pool); err != nil {
-		u.log.Warn("deregister", "error", err)
+		u.log.WarnContext(ctx, "deregister", "error", err)
 	}
 }
 
@@ -435,7 +453,7 @@ func (u *unit) maintain(ctx context.Context, on bool, why string) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := pools.Maintain(ctx, u.agent.Consul, u.service, u.pool, why, on); err != nil {
-		u.log.Debug("maintenance", "on", on, "error", err)
+		u.log.DebugContext(ctx, "maintenance", "on", on, "error", err)
 	}
 }
 
@@ -445,6 +463,8 @@ func (u *unit) releaseSlot(ctx context.Context, slot string) {
 		return // the lost session's locks go with it
 	}
 	if err := session.Release(ctx, slot); err != nil {
-		u.log.Warn("release the slot", "error", err)
+		u.log.WarnContext(ctx, "release the slot", "error", err) // freeSlots tries again
+		return
 	}
+	u.slotless = true
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -92,7 +93,7 @@ func (a *Agent) takeSlot(ctx context.Context, session *consul.Session, s spec.Se
 		key := a.Keys.Slot(s.Name, pool, n)
 		if e, found := held[key]; found {
 			if e.Session == session.ID() {
-				return key, "", nil // left over from before a restart
+				return key, "", nil
 			}
 			holders = append(holders, string(e.Value))
 			continue
@@ -112,9 +113,33 @@ func (a *Agent) takeSlot(ctx context.Context, session *consul.Session, s spec.Se
 // checkQuorum reads consistently whether this node, which holds a slot, may go
 // down. A plain error means that it could not be read.
 func (a *Agent) checkQuorum(ctx context.Context, s spec.Service, pool string) (refusal, err error) {
-	entries, err := a.Consul.List(ctx, a.Keys.Slots(s.Name, pool))
+	now, holders, err := a.lookAround(ctx, s, pool)
 	if err != nil {
 		return nil, err
+	}
+	return mayGoDown(now, a.Node, holders, s.Roll.Quorum), nil
+}
+
+// foresee tells what checkQuorum would say if this node took a slot now, and
+// whether it passes: a slot that is no use is not taken, since every write of
+// one wakes all that wait.
+func (a *Agent) foresee(ctx context.Context, s spec.Service, pool string) (passes bool, refusal, err error) {
+	now, holders, err := a.lookAround(ctx, s, pool)
+	if err != nil {
+		return false, nil, err
+	}
+	in, _ := now.On(a.Node)
+	if !slices.ContainsFunc(holders, func(h holder) bool { return h.node == a.Node }) {
+		holders = append(holders, holder{node: a.Node, order: math.MaxUint64})
+	}
+	return in.Passing, mayGoDown(now, a.Node, holders, s.Roll.Quorum), nil
+}
+
+// lookAround reads the pool and who holds its slots.
+func (a *Agent) lookAround(ctx context.Context, s spec.Service, pool string) (pools.Pool, []holder, error) {
+	entries, err := a.Consul.List(ctx, a.Keys.Slots(s.Name, pool))
+	if err != nil {
+		return nil, nil, err
 	}
 	var holders []holder
 	for _, e := range entries {
@@ -124,7 +149,29 @@ func (a *Agent) checkQuorum(ctx context.Context, s spec.Service, pool string) (r
 	}
 	now, err := pools.Read(ctx, a.Consul, s.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return mayGoDown(now[pool], a.Node, holders, s.Roll.Quorum), nil
+	return now[pool], holders, nil
+}
+
+// freeSlots gives back what this node holds without a use for it: a former
+// agent died before it gave its slot back, or Consul was away then.
+func (u *unit) freeSlots(ctx context.Context, session *consul.Session) error {
+	if u.slotless {
+		return nil
+	}
+	entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Session != session.ID() {
+			continue
+		}
+		if err := session.Release(ctx, e.Key); err != nil {
+			return err
+		}
+	}
+	u.slotless = true
+	return nil
 }

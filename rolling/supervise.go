@@ -33,7 +33,7 @@ func (u *unit) supervise(ctx context.Context) error {
 		return fmt.Errorf("look for %s: %w", inst.ID, err)
 	}
 	if len(found) > 0 {
-		u.log.Info("adopted", "version", run.Version, "handle", found[0])
+		u.log.InfoContext(ctx, "adopted", "version", run.Version, "handle", found[0])
 		return u.runs(ctx, found[0])
 	}
 	if time.Now().Before(u.nextStart) {
@@ -46,7 +46,7 @@ func (u *unit) supervise(ctx context.Context) error {
 	u.lastStart = time.Now()
 	backoff := min(crashBackoff<<min(u.crashes-1, 10), maxBackoff)
 	u.nextStart = time.Now().Add(backoff)
-	u.log.Warn("not running, starting it", "version", run.Version, "start", u.crashes)
+	u.log.WarnContext(ctx, "not running, starting it", "version", run.Version, "start", u.crashes)
 	handle, err := runtime.Start(ctx, inst)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (u *unit) watchEnd(ctx context.Context, h runner.Handle) {
 			return
 		}
 		if time.Since(started) < steady {
-			u.log.Warn("ended soon after it was started", "handle", h)
+			u.log.WarnContext(ctx, "ended soon after it was started", "handle", h)
 		}
 		u.poke()
 	}()
@@ -88,7 +88,9 @@ func (u *unit) register(ctx context.Context) error {
 	if run == nil || u.order == nil {
 		return nil
 	}
-	return u.announce(ctx, u.order.service, *run)
+	// As it was started, not as it is wanted by now: a new port or health
+	// check comes with the next version that is started.
+	return u.announce(ctx, u.state.Service, *run)
 }
 
 // announce registers a version on the local Consul agent.

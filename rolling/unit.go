@@ -40,6 +40,7 @@ type unit struct {
 	watchedFor string
 	watched    runner.Handle // what waits for its end
 	registered *pools.Registration
+	slotless   bool // known to hold no slot
 	crashes    int
 	lastStart  time.Time
 	nextStart  time.Time
@@ -99,16 +100,11 @@ func (u *unit) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := u.turn(ctx)
 		timer := time.NewTimer(wait)
-		var fetched chan struct{}
-		if u.fetch != nil {
-			fetched = u.fetch.done
-		}
 		select {
 		case <-ctx.Done():
 		case o := <-u.orders:
 			u.order = &o
 		case <-u.wake:
-		case <-fetched:
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -119,19 +115,19 @@ func (u *unit) run(ctx context.Context) {
 func (u *unit) turn(ctx context.Context) time.Duration {
 	if u.state.Move != nil {
 		if err := u.carryOn(ctx); err != nil {
-			u.log.Warn("replacement interrupted, going on", "error", err)
+			u.log.WarnContext(ctx, "replacement interrupted, going on", "error", err)
 			return retryEvery
 		}
 	}
 	if err := u.supervise(ctx); err != nil {
-		u.log.Warn("supervise", "error", err)
+		u.log.WarnContext(ctx, "supervise", "error", err)
 		return retryEvery
 	}
 	if u.order == nil {
 		return u.restart()
 	}
 	if err := u.register(ctx); err != nil {
-		u.log.Warn("register", "error", err)
+		u.log.WarnContext(ctx, "register", "error", err)
 		return retryEvery
 	}
 	return u.follow(ctx)
@@ -154,6 +150,10 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 		return recheckEvery // keepSession pokes
 	}
 	u.dropOldFetch(want)
+	if err := u.freeSlots(ctx, session); err != nil {
+		u.log.WarnContext(ctx, "give back the slots", "error", err)
+		return retryEvery
+	}
 	switch {
 	case want.Version == "":
 		u.unwatchQueue()
@@ -202,6 +202,7 @@ func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) ti
 		f := &fetch{reason: want.Reason, cancel: cancel, done: make(chan struct{})}
 		u.fetch = f
 		go func() {
+			defer u.poke()
 			defer close(f.done)
 			defer cancel()
 			f.run, f.err = u.agent.stage(fetchCtx, u.service, want.Version)
@@ -220,17 +221,17 @@ func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) ti
 		return 0
 	case f.err == nil:
 		u.staged, u.stagedFor = &f.run, want.Reason
-		u.log.Info("staged", "version", want.Version, "dir", f.run.Dir)
+		u.log.InfoContext(ctx, "staged", "version", want.Version, "dir", f.run.Dir)
 		u.say(ctx, session, want, rollout.Staged, "")
 		return 0
 	case final(f.err):
-		u.log.Error("version refused", "version", want.Version, "error", f.err)
+		u.log.ErrorContext(ctx, "version refused", "version", want.Version, "error", f.err)
 		u.state.Refused = &Refusal{Reason: want.Reason, Why: f.err.Error()}
 		u.save()
 		u.say(ctx, session, want, rollout.Broken, f.err.Error())
 		return restEvery
 	default:
-		u.log.Warn("fetch", "version", want.Version, "error", f.err)
+		u.log.WarnContext(ctx, "fetch", "version", want.Version, "error", f.err)
 		u.say(ctx, session, want, rollout.Fetching, f.err.Error())
 		return retryEvery
 	}
@@ -265,8 +266,11 @@ func (u *unit) say(ctx context.Context, session *consul.Session, want Want, stat
 	if u.reported == key && u.said == text {
 		return
 	}
+	if u.reported != key {
+		u.retract(ctx) // of a former rollout
+	}
 	if err := u.agent.report(ctx, session, u.service, want.Version, want.Reason, state, why); err != nil {
-		u.log.Warn("report", "error", err)
+		u.log.WarnContext(ctx, "report", "error", err)
 		return
 	}
 	u.reported, u.said = key, text
@@ -278,7 +282,7 @@ func (u *unit) retract(ctx context.Context) {
 		return
 	}
 	if err := u.agent.Consul.Delete(ctx, u.reported); err != nil {
-		u.log.Warn("retract the report", "error", err)
+		u.log.WarnContext(ctx, "retract the report", "error", err)
 		return
 	}
 	u.reported, u.said = "", ""

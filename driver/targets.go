@@ -75,12 +75,8 @@ func (w *World) smoke(ctx context.Context, s rollout.Situation) gate.Verdict {
 		}
 		if len(servers) > 0 {
 			pool := s.Spec.Switch.Name + "-" + s.Record.Pool + "." + env.Zone.Name
-			port := s.Spec.Port
-			if p := s.Spec.Pools[s.Record.Pool].Port; p != 0 {
-				port = p
-			}
 			targets = append(targets, smoke.Target{
-				Name: "pool " + s.Record.Pool, URL: "http://" + net.JoinHostPort(pool, strconv.Itoa(port)), Dial: smoke.ThroughDNS(servers),
+				Name: "pool " + s.Record.Pool, URL: "http://" + net.JoinHostPort(pool, strconv.Itoa(s.Spec.Port)), Dial: smoke.ThroughDNS(servers),
 			})
 		}
 	}

@@ -276,7 +276,7 @@ func TestSmoke_ReachesTheNewNodesAndTheNewPoolByItsName(t *testing.T) {
 	register(t, w, replica.Replica{Name: "ns1", DNS: server.addr(), Passing: true})
 	s := switched()
 	s.Record.Members = []string{"server"} // the node of the test's Consul
-	s.Spec.Pools = map[string]spec.Pool{spec.Green: {Port: int(at.Port())}}
+	s.Spec.Port = int(at.Port())
 	s.Spec.Smoke = []spec.Smoke{{Name: "home", Method: "GET", Path: "/{{version}}/{{pool}}/{{other_pool}}", Status: 200, Timeout: spec.Duration(5 * time.Second)}}
 	s.Spec.Health = spec.Health{Path: "/healthz", Interval: spec.Duration(time.Second), Timeout: spec.Duration(time.Second)}
 

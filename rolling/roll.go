@@ -363,7 +363,7 @@ func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken ti
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	url := "http://" + net.JoinHostPort(u.agent.Address, strconv.Itoa(port(s, u.pool))) + s.Health.Path
+	url := "http://" + net.JoinHostPort(u.agent.Address, strconv.Itoa(s.Port)) + s.Health.Path
 	var since time.Time
 	last := errors.New("no answer yet")
 	for {

@@ -97,7 +97,7 @@ func (u *unit) register(ctx context.Context) error {
 func (u *unit) announce(ctx context.Context, s spec.Service, run Run) error {
 	r := pools.Registration{
 		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
-		Address: u.agent.Address, Port: port(s, u.pool), Live: u.order != nil && u.order.live,
+		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.live,
 	}
 	if u.registered != nil && same(*u.registered, r) {
 		return nil

@@ -298,19 +298,11 @@ func (u *unit) save() {
 	}
 }
 
-// port is the port that this pool's instances listen on.
-func port(s spec.Service, pool string) int {
-	if p := s.Pools[pool].Port; p != 0 {
-		return p
-	}
-	return s.Port
-}
-
 // instance is a version as the runtime wants it.
 func (u *unit) instance(s spec.Service, run Run) runner.Instance {
 	vars := spec.Vars{
 		Service: u.service, Pool: u.pool, Other: spec.Other(u.pool), Version: run.Version, Node: u.agent.Node,
-		Address: u.agent.Address, Port: strconv.Itoa(port(s, u.pool)), Dir: run.Dir,
+		Address: u.agent.Address, Port: strconv.Itoa(s.Port), Dir: run.Dir,
 	}
 	command := make([]string, len(s.Runtime.Command))
 	for i, arg := range s.Runtime.Command {

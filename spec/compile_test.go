@@ -190,29 +190,6 @@ func TestCompile_GivesTheAnalysisThePrometheusOfItsEnvironment(t *testing.T) {
 	}
 }
 
-func TestCompile_LetsPoolsShareNodesOnTwoPorts(t *testing.T) {
-	t.Parallel()
-	files := base(t)
-	files["web.hcl"] = &fstest.MapFile{Data: []byte(`
-service "web" {
-  port = 8080
-  pool "blue" {
-    nodes = ["n1", "n2"]
-  }
-  pool "green" {
-    nodes = ["n1", "n2"]
-    port  = 8081
-  }
-  runtime "process" {
-    command = ["./app"]
-  }
-}
-`)}
-	if got := service(t, compile(t, files, "prod"), "web").Pools[spec.Green].Port; got != 8081 {
-		t.Errorf("port of green: got %d, want 8081", got)
-	}
-}
-
 func TestCompile_BoundsAService(t *testing.T) {
 	t.Parallel()
 	files := base(t)

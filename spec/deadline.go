@@ -51,19 +51,27 @@ type leastTime struct {
 }
 
 func (s *Service) leastTimes() []leastTime {
-	times := []leastTime{{"rolling", s.Roll.MinHealthyTime.Std(), "min_healthy_time"}}
+	// Nodes go in turns of max_unavailable; how many there are is known here of
+	// pools by name only.
+	nodes := max(len(s.Pools[Blue].Nodes), len(s.Pools[Green].Nodes), 1)
+	turns := (nodes + s.Roll.MaxUnavailable - 1) / max(s.Roll.MaxUnavailable, 1)
+	rolling := min(float64(turns)*float64(s.Roll.MinHealthyTime), float64(2*longest))
+	times := []leastTime{{"rolling", time.Duration(rolling), "nodes / max_unavailable × min_healthy_time"}}
 	if w := s.Warmup; w != nil {
 		// In floating point, because the product may not fit.
 		steady := min(float64(w.Window)*float64(w.Windows), float64(2*longest))
 		times = append(times, leastTime{"warmup", w.Ramp.Std() + time.Duration(steady), "ramp + windows × window"})
 	}
 	if a := s.Analysis; a != nil {
-		// The first look comes at once.
-		looking := min(float64(a.Interval)*float64(a.Looks-1), float64(2*longest))
-		times = append(times, leastTime{"canary", time.Duration(looking), "(looks - 1) × interval"})
+		// The first look comes after one interval; before it, one TTL passes.
+		steps := max(len(s.Weights), 1)
+		looking := min(float64(steps)*(float64(a.Interval)*float64(a.Looks)+float64(s.Switch.TTL)), float64(2*longest))
+		times = append(times, leastTime{"canary", time.Duration(looking), "weights × (looks × interval + switch.ttl)"})
 	}
+	const ttls = 3 // that no cache should outlast
+	drain := leastTime{"draining", ttls * s.Switch.TTL.Std(), "3 × switch.ttl"}
 	if s.Drain.Query != "" {
-		times = append(times, leastTime{"draining", s.Drain.For.Std(), "for"})
+		drain = leastTime{"draining", drain.time + s.Drain.For.Std(), "3 × switch.ttl + for"}
 	}
-	return times
+	return append(times, drain)
 }

@@ -20,7 +20,6 @@ func Other(pool string) string {
 type Pool struct {
 	Nodes    []string          `json:"nodes,omitempty"`
 	NodeMeta map[string]string `json:"node_meta,omitempty"`
-	Port     int               `json:"port,omitempty"` // 0: the service's port
 }
 
 func (p *Pool) form() form {
@@ -28,7 +27,6 @@ func (p *Pool) form() form {
 		attrs: []attr{
 			texts("nodes", &p.Nodes, nodeRule(), true),
 			textMap("node_meta", &p.NodeMeta, metaKeyRule(), metaValueRule()),
-			whole("port", &p.Port, 1, 65535),
 		},
 		check: p.validate,
 	}
@@ -49,22 +47,13 @@ func (s *Service) validatePools(at scope) {
 			at.wrong("", "Missing pool", "Service %q has no pool %q. A service needs both, %q and %q.", s.Name, colour, Blue, Green)
 		}
 	}
-	blue, green := s.Pools[Blue], s.Pools[Green]
-	if s.port(blue) != s.port(green) {
-		return
-	}
-	for _, node := range green.Nodes {
-		if slices.Contains(blue.Nodes, node) {
+	// Pools can't have ports of their own: a CNAME leads users to other
+	// addresses, not to another port.
+	for _, node := range s.Pools[Green].Nodes {
+		if slices.Contains(s.Pools[Blue].Nodes, node) {
 			at.wrong("pool.green.nodes", "Node in both pools",
-				"Node %q is in pool %q too (%s), and both would listen on its port %d. Take it out of one pool, or give one of them another port.",
-				node, Blue, place(at.where("pool.blue.nodes")), s.port(blue))
+				"Node %q is in pool %q too (%s), and both would listen on its port %d. Take it out of one pool.",
+				node, Blue, place(at.where("pool.blue.nodes")), s.Port)
 		}
 	}
-}
-
-func (s *Service) port(p Pool) int {
-	if p.Port != 0 {
-		return p.Port
-	}
-	return s.Port
 }

@@ -39,7 +39,6 @@ func settings() []setting {
 		{nil, "weights", []string{"[5, 25]", "[10]", "[]"}},
 		{nil, "bake", []string{`"1h"`, `"90s"`}},
 		{nil, "after_bake", []string{`"keep"`, `"upgrade"`}},
-		{[]string{`pool "green"`}, "port", []string{"8081", "8082"}},
 		{[]string{`runtime "process"`}, "env", []string{`{ NODE = "${node}" }`, `{ A = 1, B = true }`, "{}"}},
 		{[]string{`runtime "process"`}, "stop_signal", []string{`"SIGINT"`, `"SIGHUP"`}},
 		{[]string{`runtime "process"`}, "stop_grace", []string{`"1s"`, `"2s"`}},

@@ -19,7 +19,6 @@ service "web" {
   }
   pool "green" {
     node_meta = { pool = "web-green-${env.vars.nodes}" } # all pairs must match; required unless there are nodes
-    port      = 8081                                     # TCP, 1 to 65535; default: the service's
   }
 
   # How a release is run on a node.

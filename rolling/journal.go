@@ -43,6 +43,9 @@ type Unit struct {
 	Running *Run `json:"running,omitempty"`
 	// Move is the replacement that is under way.
 	Move *Move `json:"move,omitempty"`
+	// Maintained tells that this agent has put the instance into Consul's
+	// maintenance mode and not taken it out yet.
+	Maintained bool `json:"maintained,omitempty"`
 	// Refused is the last rollout whose version failed on this node; it is
 	// not tried again.
 	Refused *Refusal `json:"refused,omitempty"`

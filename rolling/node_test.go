@@ -193,6 +193,13 @@ func (r *runtime) Running(ctx context.Context, h runner.Handle) (bool, error) {
 	return r.Runtime.Running(ctx, h)
 }
 
+// Find looks for the unit's processes.
+func (r *runtime) Find(ctx context.Context, id string) ([]runner.Handle, error) {
+	before, _ := r.hooks()
+	before("look")
+	return r.Runtime.Find(ctx, id)
+}
+
 // Release gives the manifest of any version.
 func (n *node) Release(_ context.Context, service, version string) (artifact.Manifest, error) {
 	return artifact.Manifest{Service: service, Version: version, SHA256: "sha-of-" + version}, nil

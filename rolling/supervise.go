@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"switchd/pools"
 	"switchd/runner"
-	"switchd/spec"
 )
 
 // supervise has the last good version running: it adopts what a former agent
@@ -81,40 +79,3 @@ func (u *unit) watchEnd(ctx context.Context, h runner.Handle) {
 		u.poke()
 	}()
 }
-
-// register says in the catalog what runs here, when that has changed.
-func (u *unit) register(ctx context.Context) error {
-	run := u.state.Running
-	if run == nil || u.order == nil {
-		return nil
-	}
-	// As it was started, not as it is wanted by now: a new port or health
-	// check comes with the next version that is started.
-	return u.announce(ctx, u.state.Service, *run)
-}
-
-// announce registers a version on the local Consul agent.
-func (u *unit) announce(ctx context.Context, s spec.Service, run Run) error {
-	r := pools.Registration{
-		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
-		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.live,
-	}
-	if u.registered != nil && same(*u.registered, r) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := pools.Register(ctx, u.agent.Consul, r); err != nil {
-		return err
-	}
-	u.registered = &r
-	return nil
-}
-
-func same(a, b pools.Registration) bool {
-	return a.Version == b.Version && a.Release == b.Release && a.Address == b.Address && a.Port == b.Port &&
-		a.Live == b.Live && a.Service.Health == b.Service.Health
-}
-
-// callTimeout bounds a call to the local Consul agent.
-const callTimeout = 5 * time.Second

@@ -31,21 +31,22 @@ type unit struct {
 	once   sync.Once
 
 	// What follows belongs to the unit's goroutine.
-	order      *order
-	state      Unit
-	fetch      *fetch
-	staged     *Run // fetched, verified and unpacked
-	stagedFor  string
-	watching   context.CancelFunc // of the queue, while waiting for a slot
-	watchedFor string
-	watched    runner.Handle // what waits for its end
-	registered *pools.Registration
-	slotless   bool // known to hold no slot
-	crashes    int
-	lastStart  time.Time
-	nextStart  time.Time
-	reported   string // the key of the last report, to be taken back
-	said       string // its text
+	order        *order
+	state        Unit
+	fetch        *fetch
+	staged       *Run // fetched, verified and unpacked
+	stagedFor    string
+	watching     context.CancelFunc // of the queue, while waiting for a slot
+	watchedFor   string
+	watched      runner.Handle // what waits for its end
+	registered   *pools.Registration
+	registeredAt time.Time
+	slotless     bool // known to hold no slot
+	crashes      int
+	lastStart    time.Time
+	nextStart    time.Time
+	reported     string // the key of the last report, to be taken back
+	said         string // its text
 }
 
 // The pace of a unit.
@@ -54,7 +55,7 @@ const (
 	recheckEvery = 5 * time.Second  // while waiting, besides what is watched
 	restEvery    = 30 * time.Second // when nothing is to be done
 	crashBackoff = time.Second      // doubled with each crash in a row
-	maxBackoff   = time.Minute
+	maxBackoff   = 30 * time.Second
 	// steady is how long a process must run for its crashes to be forgotten.
 	steady = time.Minute
 )

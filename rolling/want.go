@@ -1,6 +1,7 @@
 package rolling
 
 import (
+	"context"
 	"fmt"
 
 	"switchd/pools"
@@ -30,4 +31,24 @@ func WantOf(pool string, record *rollout.Record, live *pools.Live) Want {
 		return Want{Version: live.Version, Roll: true, Reason: fmt.Sprintf("live generation %d", live.Generation)}
 	}
 	return Want{}
+}
+
+// wants reads consistently what a pool should run.
+func (a *Agent) wants(ctx context.Context, service, pool string) (Want, error) {
+	entry, err := a.Consul.Get(ctx, a.Keys.Rollout(service))
+	if err != nil {
+		return Want{}, err
+	}
+	record, err := rollout.ParseRecord(entry.Value, entry.Index)
+	if err != nil {
+		return Want{}, err
+	}
+	if entry, err = a.Consul.Get(ctx, a.Keys.Live(service)); err != nil {
+		return Want{}, err
+	}
+	live, err := pools.ParseLive(entry.Value, entry.Index)
+	if err != nil {
+		return Want{}, err
+	}
+	return WantOf(pool, record, live), nil
 }

@@ -1,0 +1,93 @@
+package rolling
+
+import (
+	"context"
+	"time"
+
+	"switchd/pools"
+	"switchd/spec"
+)
+
+// register says in the catalog what runs here, when that has changed.
+func (u *unit) register(ctx context.Context) error {
+	run := u.state.Running
+	if run == nil || u.order == nil {
+		return nil
+	}
+	u.maintain(ctx, false, "") // a former try may have failed
+	// As it was started, not as it is wanted by now: a new port or health
+	// check comes with the next version that is started.
+	return u.announce(ctx, u.state.Service, *run)
+}
+
+// announce registers a version on the local Consul agent.
+func (u *unit) announce(ctx context.Context, s spec.Service, run Run) error {
+	r := pools.Registration{
+		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
+		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.live,
+	}
+	if u.registered != nil && same(*u.registered, r) && time.Since(u.registeredAt) < reassertEvery {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := pools.Register(ctx, u.agent.Consul, r); err != nil {
+		return err
+	}
+	u.registered, u.registeredAt = &r, time.Now()
+	return nil
+}
+
+func same(a, b pools.Registration) bool {
+	return a.Version == b.Version && a.Release == b.Release && a.Address == b.Address && a.Port == b.Port &&
+		a.Live == b.Live && a.Service.Health == b.Service.Health
+}
+
+// reassertEvery is how often the registration is made anew although nothing has
+// changed: the Consul agent may have lost its data directory. It costs a call
+// on the machine; Consul's servers see nothing of it.
+const reassertEvery = 25 * time.Second
+
+// callTimeout bounds a call to the local Consul agent.
+const callTimeout = 5 * time.Second
+
+func (u *unit) registerOrWarn(ctx context.Context, s spec.Service, run Run) {
+	if err := u.announce(ctx, s, run); err != nil {
+		u.log.WarnContext(ctx, "register", "error", err)
+	}
+}
+
+func (u *unit) deregister(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	u.registered = nil
+	u.state.Maintained = false // it goes with the registration
+	if err := pools.Deregister(ctx, u.agent.Consul, u.service, u.pool); err != nil {
+		u.log.WarnContext(ctx, "deregister", "error", err)
+	}
+}
+
+// maintain switches Consul's maintenance mode of the instance. That is a
+// courtesy to whoever is sent here; the health check tells the same. The
+// journal knows that it was this agent who switched it on, so that it is
+// switched off again, however often that takes, and that an operator's own
+// maintenance is left alone.
+func (u *unit) maintain(ctx context.Context, on bool, why string) {
+	if !on && !u.state.Maintained {
+		return
+	}
+	if on {
+		u.state.Maintained = true
+		u.save()
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := pools.Maintain(ctx, u.agent.Consul, u.service, u.pool, why, on); err != nil {
+		u.log.WarnContext(ctx, "maintenance", "on", on, "error", err)
+		return
+	}
+	if !on {
+		u.state.Maintained = false
+		u.save()
+	}
+}

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -220,4 +221,13 @@ func (w *world) agents(t *rapid.T) {
 			}
 		}
 	}
+}
+
+// size is what a record takes in Consul.
+func size(t *rapid.T, r *rollout.Record) int {
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(text)
 }

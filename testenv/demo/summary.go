@@ -85,8 +85,8 @@ func judge(c load.Chapter) error {
 			return fmt.Errorf("chapter %q: v3 had no share of the requests", c.Name)
 		}
 	}
-	if failed > 0 || c.Unsent > 0 {
-		return fmt.Errorf("requests failed or could not be sent: %s", c)
+	if failed > 0 {
+		return fmt.Errorf("requests failed: %s", c)
 	}
 	return nil
 }

@@ -174,3 +174,38 @@ func TestRecord_StaysSmall(t *testing.T) {
 		}
 	})
 }
+
+// TestPlan_ACollapseIsActedOnWhenItLasts has the new pool fail in the bake, for
+// a moment and then for good.
+func TestPlan_ACollapseIsActedOnWhenItLasts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := runTo(t, rollout.Baking)
+		w.spec.Bake = spec.Duration(time.Hour)
+		set := func(passing bool) {
+			for i := range w.pools[spec.Green] {
+				w.pools[spec.Green][i].Passing = passing
+			}
+		}
+		set(false)
+		w.plan(t)
+		w.now = w.now.Add(3 * time.Second)
+		w.plan(t)
+		set(true)
+		w.now = w.now.Add(time.Minute)
+		w.plan(t)
+		if w.record.Phase != rollout.Baking || w.live.Pool != spec.Green || !w.record.Below.IsZero() {
+			t.Fatalf("after a moment: %s, live %+v, below since %v", w.record.Phase, w.live, w.record.Below)
+		}
+		set(false)
+		w.plan(t)
+		if w.live.Pool != spec.Green || w.record.Wait == nil {
+			t.Fatal("acted at once")
+		}
+		w.now = w.now.Add(6 * time.Second)
+		w.plan(t)
+		if w.record.Phase != rollout.RolledBack || w.live.Pool != spec.Blue {
+			t.Fatalf("after it lasted: %s, live %+v", w.record.Phase, w.live)
+		}
+	})
+}

@@ -86,7 +86,9 @@ type Record struct {
 	StepAt time.Time `json:"step_at,omitzero"`
 	// Generation is the live record's as this rollout last saw or wrote it.
 	// Another one means that somebody else changed it.
-	Generation uint64     `json:"generation"`
+	Generation uint64 `json:"generation"`
+	// Below is since when the pool that users are on is below its quorum.
+	Below      time.Time  `json:"below,omitzero"`
 	SwitchedAt time.Time  `json:"switched_at,omitzero"`
 	ProvedAt   time.Time  `json:"proved_at,omitzero"`
 	Halt       *Halt      `json:"halt,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"switchd/dnsflip"
+	"switchd/pools"
 	"switchd/rollout"
 	"switchd/spec"
 	"switchd/testenv/cluster"
@@ -144,6 +145,7 @@ func (k *killing) noController() {
 func (k *killing) noConsul() {
 	k.Helper()
 	before := k.answer(k.cluster.Replicas[0])
+	k.setBlind(true)
 	if err := k.cluster.Server.Kill(); err != nil {
 		k.Fatal(err)
 	}
@@ -165,10 +167,32 @@ func (k *killing) noConsul() {
 	if err := k.cluster.StartServer(k.Context()); err != nil {
 		k.Fatal(err)
 	}
+	// A server that has just begun holds the nodes for dead until it has heard
+	// from them.
+	k.awaitHealth()
+	k.setBlind(false)
 	// It follows again: the next release goes all the way.
 	k.publish("3.0.0")
 	k.first("3.0.0")
 	k.leadsTo(spec.Green)
+}
+
+func (k *killing) setBlind(blind bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.blind = blind
+}
+
+// awaitHealth waits until Consul holds all nodes for passing.
+func (k *killing) awaitHealth() {
+	k.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		now, err := pools.Read(k.Context(), k.ledger.Consul, "web")
+		if err == nil && now[spec.Blue].Passing("") == k.cluster.Nodes && now[spec.Green].Passing("") == k.cluster.Nodes {
+			return
+		}
+	}
+	k.Fatal("the nodes did not pass again")
 }
 
 // answer is a replica's pool and serial.

@@ -112,6 +112,7 @@ type killing struct {
 
 	mu     sync.Mutex
 	lowest map[string]int // passing nodes, by pool
+	blind  bool           // Consul itself does not know how the nodes are
 }
 
 // watch has clients send requests, and notes the health of the pools, until
@@ -136,6 +137,9 @@ func (k *killing) watch() (stop func()) {
 			now := pools.FromHealth(seen.Value)
 			k.mu.Lock()
 			defer k.mu.Unlock()
+			if k.blind {
+				return
+			}
 			for colour := range k.lowest {
 				n := now[colour].Passing("")
 				// A pool runs nothing before its first release.

@@ -129,9 +129,9 @@ func (p Pool) Versions() map[string]int {
 // client could use is left out.
 func (p Pool) Addresses(version string) []netip.Addr {
 	var addrs []netip.Addr
-	any := version == "" || p.Passing(version) == 0
+	anyVersion := version == "" || p.Passing(version) == 0
 	for _, in := range p {
-		if !any && in.Version != version {
+		if !anyVersion && in.Version != version {
 			continue
 		}
 		if addr, err := netip.ParseAddr(in.Address); err == nil && in.Passing && addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsMulticast() {

@@ -1,0 +1,97 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"switchd/gate"
+	"switchd/pools"
+)
+
+// gated runs one gate and goes on when it passes.
+func (p *plan) gated(kind JobKind, declared bool) Decision {
+	if !declared {
+		p.record.note(p.now, "no "+string(kind)+" is declared")
+		return p.enter(p.next())
+	}
+	job := p.job(kind)
+	verdict := p.Jobs[job]
+	switch verdict.Outcome {
+	case gate.Pass:
+		p.record.note(p.now, string(kind)+" passed: "+verdict.Why, verdict.Evidence...)
+		return p.enter(p.next())
+	case gate.Fail:
+		return p.fail(string(kind)+" failed: "+verdict.Why, verdict.Evidence...)
+	case gate.Unknown:
+	}
+	return p.await(job, "for "+string(kind), verdict)
+}
+
+// canary gives the pool its share, step by step, each one judged.
+func (p *plan) canary() Decision {
+	steps := p.Spec.Weights
+	if p.record.From.Pool == "" {
+		p.record.note(p.now, "no canary: nothing is live yet to compare with")
+		return p.enter(Switching)
+	}
+	if len(steps) == 0 {
+		if p.Spec.Analysis == nil {
+			p.record.note(p.now, "no canary: neither weights nor an analysis are declared")
+			return p.enter(Switching)
+		}
+		steps = []int{0}
+	}
+	if p.record.Step >= len(steps) {
+		return p.enter(Switching)
+	}
+	share := steps[p.record.Step]
+	if p.Live.Share(p.record.Pool) != share {
+		if err := pools.CanServe(p.Spec.Name, p.Pools, p.record.Target(), p.Spec.Roll.Quorum); err != nil {
+			return p.wait("for the new pool: " + err.Error())
+		}
+		return p.shift(share)
+	}
+	if p.Spec.Analysis == nil {
+		p.record.note(p.now, fmt.Sprintf("%d %% of answers lead to %s; no analysis is declared", share, p.record.Pool))
+		return p.step()
+	}
+	// Caches still hold what they were told before, so a judgement made
+	// earlier would be about another share.
+	if settled := p.record.StepAt.Add(p.Spec.Switch.TTL.Std()); p.now.Before(settled) {
+		d := p.wait(fmt.Sprintf("for caches to take up the share of %d %% (TTL %s)", share, p.Spec.Switch.TTL))
+		d.Wake = settled
+		return d
+	}
+	job := p.job(JobAnalysis)
+	job.Step = p.record.Step
+	verdict := p.Jobs[job]
+	switch verdict.Outcome {
+	case gate.Pass:
+		p.record.note(p.now, fmt.Sprintf("analysis passed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
+		return p.step()
+	case gate.Fail:
+		return p.fail(fmt.Sprintf("analysis failed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
+	case gate.Unknown:
+	}
+	return p.await(job, fmt.Sprintf("for the analysis at %d %%", share), verdict)
+}
+
+// shift sets the canary's share.
+func (p *plan) shift(share int) Decision {
+	live := p.Live.Next(Controller, p.now)
+	live.Rollout = p.record.ID
+	live.Why = fmt.Sprintf("canary of %s", p.record.Version)
+	live.Weights = map[string]int{p.record.Pool: share, p.record.From.Pool: 100 - share}
+	p.record.Generation, p.record.StepAt, p.record.Wait = live.Generation, p.now, nil
+	p.record.note(p.now, fmt.Sprintf("%d %% of answers lead to %s", share, p.record.Pool), p.healthFacts()...)
+	d := p.commit(fmt.Sprintf("give %s %d %%", p.record.Pool, share))
+	d.Change.Live, d.Change.Ready = live, p.targetServes()
+	return d
+}
+
+// step goes on to the next weight.
+func (p *plan) step() Decision {
+	p.record.Step++
+	p.record.StepAt, p.record.Wait = time.Time{}, nil
+	return p.commit("go on to the next weight")
+}

@@ -1,0 +1,90 @@
+package rollout
+
+import (
+	"fmt"
+
+	"switchd/gate"
+	"switchd/pools"
+	"switchd/spec"
+)
+
+// switching makes the switch, once everything that must hold before does, and
+// then waits for the proof.
+func (p *plan) switching() Decision {
+	if p.record.SwitchedAt.IsZero() {
+		var open []string
+		for _, a := range p.Spec.Approvals {
+			if !p.record.Approved(a.Name) {
+				open = append(open, a.Name)
+			}
+		}
+		if len(open) > 0 {
+			return p.wait("for the approval of " + list(open))
+		}
+		if err := pools.CanServe(p.Spec.Name, p.Pools, p.record.Target(), p.Spec.Roll.Quorum); err != nil {
+			return p.wait("for the new pool: " + err.Error())
+		}
+		return p.flip()
+	}
+	job := p.job(JobProof)
+	verdict := p.Jobs[job]
+	if verdict.Outcome != gate.Pass {
+		// A proof that "failed" is one that is still missing: the write is
+		// done, and what doesn't show it yet must be waited for.
+		return p.await(job, "for every replica to answer with pool "+p.record.Pool, verdict)
+	}
+	p.record.ProvedAt = p.now
+	p.record.note(p.now, "switched: "+verdict.Why, verdict.Evidence...)
+	if p.record.From.Pool == "" {
+		return p.finish(p.record.Version + " is live on " + p.record.Pool + ", the service's first release")
+	}
+	return p.enter(Draining)
+}
+
+// flip is the switch: one write of the live record and the rollout record.
+func (p *plan) flip() Decision {
+	live := p.Live.Next(Controller, p.now)
+	live.Service, live.Pool, live.Version = p.record.Service, p.record.Pool, p.record.Version
+	live.Weights, live.Previous, live.Rollout = nil, p.record.From, p.record.ID
+	p.record.Generation, p.record.SwitchedAt, p.record.Wait = live.Generation, p.now, nil
+	// An approval may have taken its time; the proof has its own.
+	p.setDeadline(string(Switching))
+	p.record.note(p.now, fmt.Sprintf("live record: %s → %s", p.record.From, p.record.Target()), p.healthFacts()...)
+	d := p.commit("switch to " + p.record.Pool)
+	d.Change.Live, d.Change.Ready = live, p.targetServes()
+	return d
+}
+
+func (p *plan) draining() Decision {
+	job := p.job(JobDrain)
+	verdict := p.Jobs[job]
+	if verdict.Outcome == gate.Pass {
+		p.record.note(p.now, "drained: "+verdict.Why, verdict.Evidence...)
+		return p.enter(Baking)
+	}
+	return p.await(job, "for the traffic of "+p.record.From.Pool+" to end", verdict)
+}
+
+func (p *plan) baking() Decision {
+	until := p.record.Entered.Add(p.Spec.Bake.Std())
+	if p.now.Before(until) {
+		d := p.waitUntil(fmt.Sprintf("for the bake of %s to end; %s stays up for an instant rollback", p.Spec.Bake, p.record.From), until, "the rollout goes on")
+		d.Wake = until
+		return d
+	}
+	if p.Spec.AfterBake == spec.AfterBakeUpgrade {
+		return p.enter(Converging)
+	}
+	return p.finish(fmt.Sprintf("%s is live on %s; %s stays on %s", p.record.Version, p.record.Pool, p.record.From.Pool, p.record.From.Version))
+}
+
+// converging rolls the old pool to the new version too.
+func (p *plan) converging() Decision {
+	var members []string
+	for _, m := range p.Members[p.record.From.Pool] {
+		if m.Alive {
+			members = append(members, m.Node)
+		}
+	}
+	return p.rolling(p.record.From.Pool, members)
+}

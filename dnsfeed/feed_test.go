@@ -262,8 +262,15 @@ func TestFeed_KeepsAServiceWhoseLiveRecordIsLost(t *testing.T) {
 		t.Run(loss.name, func(t *testing.T) {
 			w.flip(t, "web", spec.Green)
 			w.flip(t, "api", spec.Blue)
-			w.await(t, "the flips", func(v *dnsflip.View) bool { return leads("web", spec.Green)(v) && leads("api", spec.Blue)(v) })
-			_, serial := w.ask(t, "web")
+			entry, err := w.client.Get(t.Context(), number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			serial, err := ledger.ParseSerial(entry.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.await(t, "the flips", func(v *dnsflip.View) bool { return v.Serial == serial })
 			if err := loss.lose(t.Context()); err != nil {
 				t.Fatal(err)
 			}

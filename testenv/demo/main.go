@@ -20,6 +20,9 @@ type flags struct {
 func main() {
 	var f flags
 	kong.Parse(&f, kong.Name("demo"), kong.Description("Runs switchd's main job on this machine."))
+	// Ctrl-C ends what our output is piped into, too. That must not end us
+	// before everything else has been.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, f)
 	stop()

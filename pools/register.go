@@ -59,6 +59,18 @@ func Register(ctx context.Context, c *consul.Client, r Registration) error {
 	return nil
 }
 
+// Registered tells whether the local Consul agent still has the instance with
+// its version, which it hasn't when it has lost its data directory. To ask is
+// better than to register again, which begins the health check's interval anew.
+func Registered(ctx context.Context, c *consul.Client, r Registration) (bool, error) {
+	services, err := c.API().Agent().ServicesWithFilterOpts("", (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return false, fmt.Errorf("ask the local Consul agent for %s: %w", ID(r.Service.Name, r.Pool), err)
+	}
+	service, found := services[ID(r.Service.Name, r.Pool)]
+	return found && service.Meta[MetaVersion] == r.Version && service.Meta[MetaRelease] == r.Release, nil
+}
+
 // Maintain puts the node's instance into Consul's maintenance mode, so that
 // nobody is sent to it, or takes it out again. The mode survives a restart of
 // both agents.

@@ -33,7 +33,10 @@ type Agent struct {
 	// LockDelay is how long a slot stays taken after its holder's session was
 	// lost: at least what a stop that is under way can take.
 	LockDelay time.Duration
-	Log       *slog.Logger
+	// Reassert is how often it is looked whether the local Consul agent still
+	// has the registrations; zero: every 25 seconds.
+	Reassert time.Duration
+	Log      *slog.Logger
 
 	journal *Journal
 

@@ -49,6 +49,13 @@ func TestAgent(t *testing.T) {
 		{"GivesBackASlotThatIsLeftOver", givesBackASlotThatIsLeftOver},
 		{"LetsNoTwinIn", letsNoTwinIn},
 		{"RegistersWhatRunsAndNotWhatIsWanted", registersWhatRunsAndNotWhatIsWanted},
+		{"RegistersAgainWhatWasDeregistered", registersAgainWhatWasDeregistered},
+		{"EndsTheMaintenanceOfAFormerAgent", endsTheMaintenanceOfAFormerAgent},
+		{"LeavesAnOperatorsMaintenanceAlone", leavesAnOperatorsMaintenanceAlone},
+		{"KeepsTheQuorumWithoutItsJournal", func(n *node) { keepsTheQuorumWithout(n, os.Remove) }},
+		{"KeepsTheQuorumWithATornJournal", func(n *node) { keepsTheQuorumWithout(n, tear) }},
+		{"DoesNotStopForAHaltedRollout", func(n *node) { doesNotStopFor(n, rollout.Halted) }},
+		{"DoesNotStopForARolledBackRollout", func(n *node) { doesNotStopFor(n, rollout.RolledBack) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -49,6 +49,7 @@ type node struct {
 	address string
 	root    string
 	ttl     time.Duration
+	again   time.Duration // how often it registers; zero: the default
 	runtime *runtime
 	log     syncBuffer
 	stage   func(version string) error // what a fetch ends with
@@ -239,7 +240,7 @@ func (n *node) Stage(_ context.Context, m artifact.Manifest, _ func(done, total 
 func (n *node) agent() *rolling.Agent {
 	return &rolling.Agent{
 		Consul: n.consul, Keys: n.keys, Node: nodeName, Address: n.address, Root: n.root, Runtime: n.runtime, Stager: n, Releases: n,
-		TTL: n.ttl, LockDelay: time.Millisecond, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
+		TTL: n.ttl, LockDelay: time.Millisecond, Reassert: n.again, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
 	}
 }
 

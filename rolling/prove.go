@@ -127,6 +127,9 @@ func (u *unit) passes(ctx context.Context, move Move) error {
 			default:
 				return nil
 			}
+			// Consul may have been away for what prove told it.
+			u.registerOrWarn(ctx, move.Service, move.To)
+			u.maintain(ctx, false, "")
 		}
 		sleep(ctx, 100*time.Millisecond)
 		if ctx.Err() != nil {

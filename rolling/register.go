@@ -1,6 +1,7 @@
 package rolling
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,18 +16,40 @@ func (u *unit) register(ctx context.Context) error {
 		return nil
 	}
 	u.maintain(ctx, false, "") // a former try may have failed
+	if err := u.reassert(ctx); err != nil {
+		return err
+	}
 	// As it was started, not as it is wanted by now: a new port or health
 	// check comes with the next version that is started.
 	return u.announce(ctx, u.state.Service, *run)
 }
 
-// announce registers a version on the local Consul agent.
+// reassert has what the local Consul agent has lost registered again.
+func (u *unit) reassert(ctx context.Context) error {
+	if u.registered == nil || time.Since(u.registeredAt) < u.agent.reassertEvery() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	known, err := pools.Registered(ctx, u.agent.Consul, *u.registered)
+	switch {
+	case err != nil:
+		return err
+	case known:
+		u.registeredAt = time.Now()
+	default:
+		u.registered = nil
+	}
+	return nil
+}
+
+// announce registers a version on the local Consul agent, unless that is done.
 func (u *unit) announce(ctx context.Context, s spec.Service, run Run) error {
 	r := pools.Registration{
 		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
 		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.live,
 	}
-	if u.registered != nil && same(*u.registered, r) && time.Since(u.registeredAt) < reassertEvery {
+	if u.registered != nil && same(*u.registered, r) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -43,10 +66,12 @@ func same(a, b pools.Registration) bool {
 		a.Live == b.Live && a.Service.Health == b.Service.Health
 }
 
-// reassertEvery is how often the registration is made anew although nothing has
-// changed: the Consul agent may have lost its data directory. It costs a call
-// on the machine; Consul's servers see nothing of it.
-const reassertEvery = 25 * time.Second
+// reassertEvery is how often it is looked, at rest, whether the local Consul
+// agent still has the registration. It costs a call on the machine; Consul's
+// servers see nothing of it.
+func (a *Agent) reassertEvery() time.Duration {
+	return cmp.Or(a.Reassert, 25*time.Second)
+}
 
 // callTimeout bounds a call to the local Consul agent.
 const callTimeout = 5 * time.Second
@@ -61,10 +86,11 @@ func (u *unit) deregister(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	u.registered = nil
-	u.state.Maintained = false // it goes with the registration
 	if err := pools.Deregister(ctx, u.agent.Consul, u.service, u.pool); err != nil {
 		u.log.WarnContext(ctx, "deregister", "error", err)
+		return
 	}
+	u.state.Maintained = false // it goes with the registration
 }
 
 // maintain switches Consul's maintenance mode of the instance. That is a

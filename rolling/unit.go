@@ -99,7 +99,7 @@ func (u *unit) run(ctx context.Context) {
 		u.unwatchQueue()
 	}()
 	for ctx.Err() == nil {
-		wait := u.turn(ctx)
+		wait := min(u.turn(ctx), u.agent.reassertEvery())
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

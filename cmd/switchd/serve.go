@@ -106,6 +106,9 @@ func (s *server) run(ctx context.Context) error {
 	if s.self, err = s.replica(listener.Addr().String(), s.dns.Addrs()[0]); err != nil {
 		return err
 	}
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
 	s.log.InfoContext(ctx, "serving", "http", s.self.HTTP, "dns", strings.Join(s.dns.Addrs(), ","), "env", s.self.Env)
 
 	ctx, stop := context.WithCancelCause(ctx)
@@ -139,6 +142,23 @@ func (s *server) replica(http, dns string) (replica.Replica, error) {
 	}
 	r.DNS, err = advertised(dns, s.cmd.Advertise)
 	return r, err
+}
+
+// alone refuses a name under which another replica answers: the two would
+// take turns in Consul's catalog. While Consul is away, nobody can tell, and to
+// answer is more important.
+func (s *server) alone(ctx context.Context) error {
+	replicas, err := replica.List(ctx, s.ledger.Consul, s.self.Env)
+	if err != nil {
+		s.log.WarnContext(ctx, "it is not known whether another replica has this name", "error", err)
+		return nil
+	}
+	for _, r := range replicas {
+		if r.Name == s.self.Name && r.HTTP != s.self.HTTP && r.Passing {
+			return &usageError{fmt.Sprintf("a replica named %s serves already, at %s; give this one another --name", r.Name, r.HTTP)}
+		}
+	}
+	return nil
 }
 
 // advertised is the address under which others reach what listens on listen.

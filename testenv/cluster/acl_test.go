@@ -87,6 +87,11 @@ func TestRights(t *testing.T) {
 	if record.Phase != rollout.Done || record.Version != "2.0.0" {
 		t.Errorf("a viewer changed something: %+v", record)
 	}
+	const usage = 2
+	if _, err := c.Switchd(t.Context(), "serve", "--name", "ns1", "--data", t.TempDir(), "--http-listen", "127.0.0.1:0",
+		"--dns-listen", "127.0.0.1:0", "--trusted-key", c.Key+".pub"); cluster.Status(err) != usage || !strings.Contains(err.Error(), "another --name") {
+		t.Errorf("a second replica of one name: got %v, want exit status %d", err, usage)
+	}
 	if err := c.Publish(t.Context(), cluster.App{Version: "3.0.0"}); err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func (a *Agent) unit(ctx context.Context, work *sync.WaitGroup, id, service, poo
 	if u, found := a.units[id]; found {
 		return u
 	}
-	u := &unit{agent: a, id: id, service: service, pool: pool, log: a.Log.With("unit", id), orders: make(chan order, 1)}
+	u := &unit{agent: a, id: id, service: service, pool: pool, log: a.Log.With("unit", id), orders: make(chan order, 1), wake: make(chan struct{}, 1)}
 	a.units[id] = u
 	work.Go(func() { u.run(ctx) })
 	return u

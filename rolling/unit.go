@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"time"
 
 	"switchd/artifact"
@@ -28,7 +27,6 @@ type unit struct {
 
 	orders chan order // holds the newest one
 	wake   chan struct{}
-	once   sync.Once
 
 	// What follows belongs to the unit's goroutine.
 	order        *order
@@ -60,10 +58,6 @@ const (
 	steady = time.Minute
 )
 
-func (u *unit) init() {
-	u.once.Do(func() { u.wake = make(chan struct{}, 1) })
-}
-
 // tell replaces the unit's order by a newer one.
 func (u *unit) tell(o order) {
 	for {
@@ -81,7 +75,6 @@ func (u *unit) tell(o order) {
 
 // poke makes the unit look again.
 func (u *unit) poke() {
-	u.init()
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -89,7 +82,6 @@ func (u *unit) poke() {
 }
 
 func (u *unit) run(ctx context.Context) {
-	u.init()
 	u.state = u.agent.journal.Unit(u.id)
 	defer func() {
 		if u.fetch != nil {

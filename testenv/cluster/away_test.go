@@ -183,12 +183,29 @@ func (k *killing) setBlind(blind bool) {
 	k.blind = blind
 }
 
-// awaitHealth waits until Consul holds all nodes for passing.
+// awaitHealth waits until a Consul server that has begun anew knows all nodes
+// again. What it tells at first is what it has read from its disk; then it
+// finds nobody there, and then one node after the other.
 func (k *killing) awaitHealth() {
 	k.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		now, err := pools.Read(k.Context(), k.ledger.Consul, "web")
-		if err == nil && now[spec.Blue].Passing("") == k.cluster.Nodes && now[spec.Green].Passing("") == k.cluster.Nodes {
+	const settled = 4 * time.Second
+	const memberAlive = 1 // serf.StatusAlive
+	nodes := 2 * k.cluster.Nodes
+	since := time.Now()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		members, err := k.ledger.Consul.API().Agent().Members(false)
+		alive := 0
+		for _, m := range members {
+			if m.Status == memberAlive {
+				alive++
+			}
+		}
+		now, readErr := pools.Read(k.Context(), k.ledger.Consul, "web")
+		passing := now[spec.Blue].Passing("") + now[spec.Green].Passing("")
+		if err != nil || readErr != nil || alive < nodes+1 || passing < nodes {
+			since = time.Now()
+		}
+		if time.Since(since) >= settled {
 			return
 		}
 	}

@@ -60,7 +60,13 @@ func startKilling(t *testing.T) (k *killing, stop func()) {
 	}
 	k = &killing{T: t, cluster: c, ledger: l, service: cluster.DefaultService()}
 	k.service.AfterBake, k.service.Bake = spec.AfterBakeUpgrade, 3*time.Second
-	k.service.Extra = `approval "owner" {}`
+	// The app takes its time at this path, and so does the smoke test.
+	k.service.Extra = `
+  approval "owner" {}
+  smoke "slow" {
+    path = "/"
+  }
+`
 	if err := c.Apply(t.Context(), k.service); err != nil {
 		t.Fatal(err)
 	}

@@ -115,15 +115,6 @@ func (p Pool) On(node string) (Instance, bool) {
 	return p[i], true
 }
 
-// Versions counts the nodes by the version they run.
-func (p Pool) Versions() map[string]int {
-	count := make(map[string]int)
-	for _, in := range p {
-		count[in.Version]++
-	}
-	return count
-}
-
 // Addresses are those of the passing nodes, sorted: of those that run the
 // version, or of all of them if none does or no version is given. One that no
 // client could use is left out.

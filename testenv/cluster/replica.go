@@ -56,9 +56,6 @@ type Agent struct {
 // Data is its data directory.
 func (a *Agent) Data() string { return filepath.Join(a.cluster.Dir, "nodes", a.Node) }
 
-// Address is what its node's services listen on.
-func (a *Agent) Address() string { return a.address }
-
 // ConsulAddr is the HTTP address of its node's Consul agent.
 func (a *Agent) ConsulAddr() string { return join(a.address, a.cluster.ports.consulHTTP) }
 

@@ -25,9 +25,6 @@ type Process struct {
 	err     error // how it ended; read it after done
 }
 
-// Name returns the name that the process was started under.
-func (p *Process) Name() string { return p.name }
-
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 

@@ -27,8 +27,8 @@ func TestShop_CompilesForEachEnvironment(t *testing.T) {
 				t.Fatalf("services: got %d, want cart and web", len(desired.Services))
 			}
 			web := desired.Services[1]
-			if web.Roll.Quorum != quorum {
-				t.Errorf("quorum: got %d, want %d", web.Roll.Quorum, quorum)
+			if web.Roll.Quorum != spec.Nodes(quorum) {
+				t.Errorf("quorum: got %v, want %d", web.Roll.Quorum, quorum)
 			}
 			if got, want := web.Origins["roll.quorum"].Owner, "platform"; got != want {
 				t.Errorf("owner of the quorum: got %q, want %q", got, want)

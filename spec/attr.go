@@ -139,6 +139,68 @@ func textMap(name string, to *map[string]string, key, value rule) attr {
 	}}
 }
 
+// textIn is a text that is kept under the attribute's name in a map.
+func textIn(name string, to *map[string]string, r rule) attr {
+	value := (*to)[name]
+	a := text(name, &value, r)
+	set := a.set
+	a.set = func(v cty.Value) *fault {
+		if f := set(v); f != nil {
+			return f
+		}
+		if *to == nil {
+			*to = make(map[string]string)
+		}
+		(*to)[name] = value
+		return nil
+	}
+	return a
+}
+
+// textsIn is a list of texts that is kept under the attribute's name in a map.
+func textsIn(name string, to *map[string][]string, r rule) attr {
+	value := (*to)[name]
+	a := texts(name, &value, r, false)
+	set := a.set
+	a.set = func(v cty.Value) *fault {
+		if f := set(v); f != nil {
+			return f
+		}
+		if *to == nil {
+			*to = make(map[string][]string)
+		}
+		(*to)[name] = value
+		return nil
+	}
+	return a
+}
+
+// wholeMap is an object of whole numbers that are not negative.
+func wholeMap(name string, to *map[string]uint64, key rule) attr {
+	return attr{name: name, to: to, set: func(v cty.Value) *fault {
+		if !v.Type().IsObjectType() && !v.Type().IsMapType() {
+			return &fault{want: "an object, such as { key = 1024 }", got: v}
+		}
+		items := v.AsValueMap()
+		var m map[string]uint64
+		for _, k := range slices.Sorted(maps.Keys(items)) {
+			if !key.ok(k) {
+				return &fault{element: k, key: true, want: key.want, got: cty.StringVal(k), hint: key.hint(k)}
+			}
+			n, ok := float(items[k])
+			if !ok || n != math.Trunc(n) || n < 0 || n > 1<<53 {
+				return &fault{element: k, want: "a whole number from 0 to 2^53", got: items[k]}
+			}
+			if m == nil {
+				m = make(map[string]uint64, len(items))
+			}
+			m[k] = uint64(n)
+		}
+		*to = m
+		return nil
+	}}
+}
+
 func whole(name string, to *int, least, most int) attr {
 	want := fmt.Sprintf("a whole number from %d to %d", least, most)
 	return attr{name: name, to: to, set: func(v cty.Value) *fault {

@@ -26,17 +26,19 @@ func TestCompile_FillsInDefaults(t *testing.T) {
 			spec.Green: {Nodes: []string{"web-g1", "web-g2", "web-g3"}},
 		},
 		Runtime: spec.Runtime{
-			Kind:       spec.RuntimeProcess,
-			Command:    []string{"./app"},
-			StopSignal: "SIGTERM",
-			StopGrace:  spec.Duration(10 * time.Second),
+			Kind:        spec.RuntimeProcess,
+			Command:     []string{"./app"},
+			StopSignal:  "SIGTERM",
+			StopGrace:   spec.Duration(10 * time.Second),
+			HookTimeout: spec.Duration(time.Minute),
 		},
 		Health: spec.Health{Path: "/healthz", Interval: spec.Duration(2 * time.Second), Timeout: spec.Duration(time.Second)},
 		Roll: spec.Roll{
-			Quorum:          1,
-			MaxUnavailable:  1,
+			Quorum:          spec.Nodes(1),
+			MaxUnavailable:  spec.Nodes(1),
 			MinHealthyTime:  spec.Duration(10 * time.Second),
 			HealthyDeadline: spec.Duration(5 * time.Minute),
+			DrainTimeout:    spec.Duration(10 * time.Second),
 		},
 		Switch:    spec.Switch{Kind: spec.SwitchDNS, Name: "web", TTL: spec.Duration(5 * time.Second)},
 		Drain:     spec.Drain{Below: 0.1, For: spec.Duration(time.Minute)},
@@ -156,8 +158,8 @@ service "only-staging" {
 			if len(desired.Services) != want.count {
 				t.Errorf("services: got %d, want %d", len(desired.Services), want.count)
 			}
-			if web.Roll.Quorum != want.quorum {
-				t.Errorf("quorum: got %d, want %d", web.Roll.Quorum, want.quorum)
+			if web.Roll.Quorum != spec.Nodes(want.quorum) {
+				t.Errorf("quorum: got %v, want %d", web.Roll.Quorum, want.quorum)
 			}
 			if got := web.Smoke[0].Headers["Host"]; got != want.host {
 				t.Errorf("host: got %q, want %q", got, want.host)

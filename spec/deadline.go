@@ -50,13 +50,22 @@ type leastTime struct {
 	why   string
 }
 
+// atMostLongest takes the time in floating point, because a product may not
+// fit otherwise.
+func atMostLongest(phase string, span float64, why string) leastTime {
+	return leastTime{phase, time.Duration(min(span, float64(2*longest))), why}
+}
+
 func (s *Service) leastTimes() []leastTime {
 	// Nodes go in turns of max_unavailable; how many there are is known here of
 	// pools by name only.
 	nodes := max(len(s.Pools[Blue].Nodes), len(s.Pools[Green].Nodes), 1)
-	turns := (nodes + s.Roll.MaxUnavailable - 1) / max(s.Roll.MaxUnavailable, 1)
-	rolling := min(float64(turns)*float64(s.Roll.MinHealthyTime), float64(2*longest))
-	times := []leastTime{{"rolling", time.Duration(rolling), "nodes / max_unavailable × min_healthy_time"}}
+	down := max(s.Roll.MaxUnavailable.AtMost(nodes), 1)
+	turns := (nodes + down - 1) / down
+	times := []leastTime{atMostLongest("rolling", float64(turns)*float64(s.Roll.MinHealthyTime), "nodes / max_unavailable × min_healthy_time")}
+	if staggered := float64(nodes-1) * float64(s.Roll.Stagger); staggered > float64(times[0].time) {
+		times[0] = atMostLongest("rolling", staggered, "(nodes - 1) × stagger")
+	}
 	if w := s.Warmup; w != nil {
 		// In floating point, because the product may not fit.
 		steady := min(float64(w.Window)*float64(w.Windows), float64(2*longest))

@@ -20,13 +20,14 @@ func defaultZone(name string) Zone {
 func defaultService(name string) Service {
 	return Service{
 		Name:    name,
-		Runtime: Runtime{StopSignal: "SIGTERM", StopGrace: Duration(10 * time.Second)},
+		Runtime: Runtime{StopSignal: "SIGTERM", StopGrace: Duration(10 * time.Second), HookTimeout: Duration(time.Minute)},
 		Health:  Health{Path: "/healthz", Interval: Duration(2 * time.Second), Timeout: Duration(time.Second)},
 		Roll: Roll{
-			Quorum:          1,
-			MaxUnavailable:  1,
+			Quorum:          Nodes(1),
+			MaxUnavailable:  Nodes(1),
 			MinHealthyTime:  Duration(10 * time.Second),
 			HealthyDeadline: Duration(5 * time.Minute),
+			DrainTimeout:    Duration(10 * time.Second),
 		},
 		Switch:    Switch{Kind: SwitchDNS, Name: name, TTL: Duration(5 * time.Second)},
 		Drain:     Drain{Below: 0.1, For: Duration(time.Minute)},

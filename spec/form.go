@@ -89,6 +89,27 @@ func chosen(name string, kinds rule, kind *string, s section) nested {
 	}
 }
 
+// chosenIf is a block that may be left out, whose label says which kind of
+// thing it is.
+func chosenIf[T any, P pointer[T]](name string, kinds rule, to **T, kind func(*T) *string) nested {
+	return nested{
+		name:  name,
+		label: &kinds,
+		one:   true,
+		add: func(label string, fill func(section)) {
+			var v T
+			*kind(&v) = label
+			fill(P(&v))
+			*to = &v
+		},
+		each: func(visit func(string, section)) {
+			if *to != nil {
+				visit(*kind(*to), P(*to))
+			}
+		},
+	}
+}
+
 // optional is a block without a label that may be left out.
 func optional[T any, P pointer[T]](name string, to **T, fresh func() T) nested {
 	return nested{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/mail"
 	"net/url"
+	"path"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -188,4 +189,15 @@ func sample(s string) string {
 	return Vars{
 		Service: "x", Pool: Blue, Other: Green, Version: "1", Node: "x", Address: "127.0.0.1", Port: "1", Dir: "x",
 	}.Expand(s)
+}
+
+// patternPathRule is what Go's path.Match takes.
+func patternPathRule() rule {
+	return rule{
+		want: "a pattern of paths below the release, such as \"data/*.idx\"",
+		ok: func(s string) bool {
+			_, err := path.Match(s, "")
+			return err == nil && lineRule().ok(s) && s != ""
+		},
+	}
 }

@@ -18,12 +18,14 @@ type Service struct {
 	Port      int             `json:"port"`
 	Pools     map[string]Pool `json:"pools"` // by Blue and Green
 	Runtime   Runtime         `json:"runtime"`
-	Health    Health          `json:"health"`
-	Roll      Roll            `json:"roll"`
-	Smoke     []Smoke         `json:"smoke,omitempty"` // sorted by name
-	Warmup    *Warmup         `json:"warmup,omitempty"`
-	Analysis  *Analysis       `json:"analysis,omitempty"`
-	Switch    Switch          `json:"switch"`
+	// Preload is what a release needs in memory before it is started.
+	Preload  *Preload  `json:"preload,omitempty"`
+	Health   Health    `json:"health"`
+	Roll     Roll      `json:"roll"`
+	Smoke    []Smoke   `json:"smoke,omitempty"` // sorted by name
+	Warmup   *Warmup   `json:"warmup,omitempty"`
+	Analysis *Analysis `json:"analysis,omitempty"`
+	Switch   Switch    `json:"switch"`
 	// Weights are the percentages of answers that the idle pool gets, step
 	// by step, before the switch. Empty means: no share before the switch.
 	Weights   []int      `json:"weights,omitempty"`
@@ -54,7 +56,8 @@ func (s *Service) form() form {
 		},
 		blocks: []nested{
 			keyed("pool", oneOf(Blue, Green), &s.Pools, defaultPool),
-			chosen("runtime", oneOf(RuntimeProcess), &s.Runtime.Kind, &s.Runtime),
+			chosen("runtime", oneOf(RuntimeKinds()...), &s.Runtime.Kind, &s.Runtime),
+			chosenIf("preload", oneOf(PreloadCache, PreloadLock), &s.Preload, func(p *Preload) *string { return &p.Kind }),
 			single("health", &s.Health),
 			single("roll", &s.Roll),
 			listed("smoke", labelRule(), &s.Smoke, defaultSmoke, func(v Smoke) string { return v.Name }),

@@ -126,6 +126,21 @@ func (c *Client) Service(ctx context.Context, name string) ([]*api.ServiceEntry,
 	return entries, nil
 }
 
+// ServiceOn reads a service's instances on one node with their checks,
+// consistently. It is a small answer also where the service has a thousand
+// nodes.
+func (c *Client) ServiceOn(ctx context.Context, name, node string) ([]*api.ServiceEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	opts := consistent(ctx)
+	opts.Filter = fmt.Sprintf("Node.Node == %q", node)
+	entries, _, err := c.api.Health().Service(name, "", false, opts)
+	if err != nil {
+		return nil, wrap(fmt.Sprintf("read the health of service %s on %s", name, node), err)
+	}
+	return entries, nil
+}
+
 // Nodes reads the names and metadata of all nodes and whether Consul holds
 // each of them for alive (its serfHealth check passes).
 func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
@@ -150,6 +165,23 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 		out = append(out, Node{Name: n.Node, Address: n.Address, Meta: n.Meta, Alive: alive[n.Node]})
 	}
 	return out, nil
+}
+
+// NodesWith reads the names of the nodes that have all of the metadata.
+func (c *Client) NodesWith(ctx context.Context, meta map[string]string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	opts := consistent(ctx)
+	opts.NodeMeta = meta
+	nodes, _, err := c.api.Catalog().Nodes(opts)
+	if err != nil {
+		return nil, wrap("list the nodes", err)
+	}
+	names := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		names = append(names, n.Node)
+	}
+	return names, nil
 }
 
 // Node is one machine of the catalog.

@@ -28,6 +28,9 @@ func (k Keys) Spec(service string) string { return k.Specs() + service }
 // Releases is the folder of one service's releases.
 func (k Keys) Releases(service string) string { return k.Prefix() + "releases/" + service + "/" }
 
+// AllReleases is the folder of the releases of all services.
+func (k Keys) AllReleases() string { return k.Prefix() + "releases/" }
+
 // Release holds one release's manifest.
 func (k Keys) Release(service, version string) string { return k.Releases(service) + version }
 
@@ -43,15 +46,24 @@ func (k Keys) Rollouts() string { return k.Prefix() + "rollouts/" }
 // Rollout holds one service's current or last rollout.
 func (k Keys) Rollout(service string) string { return k.Rollouts() + service }
 
+// Orders is the folder of what the agents of each service are to do.
+func (k Keys) Orders() string { return k.Prefix() + "deploy/" }
+
+// Order holds what one service's agents are to do.
+func (k Keys) Order(service string) string { return k.Orders() + service }
+
 // Histories is the folder of one service's ended rollouts.
 func (k Keys) Histories(service string) string { return k.Prefix() + "history/" + service + "/" }
 
 // History holds one ended rollout.
 func (k Keys) History(service, id string) string { return k.Histories(service) + id }
 
+// AllStagings is the folder of what all nodes report of all versions.
+func (k Keys) AllStagings(service string) string { return k.Prefix() + "staging/" + service + "/" }
+
 // Stagings is the folder of what all nodes report of one version.
 func (k Keys) Stagings(service, version string) string {
-	return k.Prefix() + "staging/" + service + "/" + version + "/"
+	return k.AllStagings(service) + version + "/"
 }
 
 // Staging holds what one node reports of one version, bound to its session.

@@ -148,6 +148,11 @@ func (s *Session) Lock(key string, value []byte) Op {
 	return Op{kv: api.KVTxnOp{Verb: api.KVLock, Key: key, Value: value, Session: s.id}, fences: true}
 }
 
+// Unlock gives the key's lock back within a transaction, with a new value.
+func (s *Session) Unlock(key string, value []byte) Op {
+	return Op{kv: api.KVTxnOp{Verb: api.KVUnlock, Key: key, Value: value, Session: s.id}, fences: true}
+}
+
 // Acquire tries to lock the key once. False: somebody else holds it, or a
 // lock-delay has not passed yet.
 func (s *Session) Acquire(ctx context.Context, key string, value []byte) (bool, error) {

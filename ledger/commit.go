@@ -24,9 +24,9 @@ type Fence interface {
 const keptRollouts = 30
 
 // Commit writes a change in one transaction: the fence, the rollout record,
-// the live record and the zone's serial, each by compare-and-set. An ended
-// rollout goes into the history along with it. A live record that is not
-// written must be the one that was seen.
+// the live record, the zone's serial and the agents' order, each by
+// compare-and-set. An ended rollout goes into the history along with it. A
+// live record that is not written must be the one that was seen.
 func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change) error {
 	if change.Ready != nil {
 		now, err := pools.Read(ctx, l.Consul, service(change))
@@ -64,6 +64,11 @@ func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change
 		}
 		ops = append(ops, live...)
 	}
+	order, err := l.orderOp(ctx, change)
+	if err != nil {
+		return err
+	}
+	ops = append(ops, order)
 	// The fence is asked last, so that everything above is covered by it.
 	guard, err := fence.Guard()
 	if err != nil {

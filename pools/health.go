@@ -44,6 +44,21 @@ func Read(ctx context.Context, c *consul.Client, service string) (map[string]Poo
 	return FromHealth(entries), nil
 }
 
+// ReadNode reads consistently what is registered on one node, by colour.
+func ReadNode(ctx context.Context, c *consul.Client, service, node string) (map[string]Instance, error) {
+	entries, err := c.ServiceOn(ctx, service, node)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]Instance)
+	for colour, pool := range FromHealth(entries) {
+		if in, ok := pool.On(node); ok {
+			found[colour] = in
+		}
+	}
+	return found, nil
+}
+
 // FromHealth sorts a health answer into pools. Registrations that carry no
 // colour are not ours and are left out.
 func FromHealth(entries []*api.ServiceEntry) map[string]Pool {
@@ -104,6 +119,27 @@ func (p Pool) Passing(version string) int {
 		}
 	}
 	return n
+}
+
+// Popular are the versions that most of the passing nodes run, several where
+// as many nodes run each, sorted; avoid is left out of the count.
+func (p Pool) Popular(avoid string) []string {
+	count := make(map[string]int)
+	most := 0
+	for _, in := range p {
+		if in.Passing && in.Version != "" && in.Version != avoid {
+			count[in.Version]++
+			most = max(most, count[in.Version])
+		}
+	}
+	var popular []string
+	for version, n := range count {
+		if n == most {
+			popular = append(popular, version)
+		}
+	}
+	slices.Sort(popular)
+	return popular
 }
 
 // On finds a node's instance.

@@ -21,6 +21,10 @@ type Registration struct {
 	Address string
 	Port    int
 	Live    bool // whether the live record names this pool
+	// Healthy tells that it was seen to be healthy just now. It passes from the
+	// start then, where it is a new version; Consul's own check goes on from
+	// there.
+	Healthy bool
 }
 
 // ID is the registration's name on its node.
@@ -31,11 +35,18 @@ func ID(service, pool string) string { return service + "-" + pool }
 // overwritten. Registering again keeps the check's state.
 func Register(ctx context.Context, c *consul.Client, r Registration) error {
 	address := net.JoinHostPort(r.Address, strconv.Itoa(r.Port))
+	state := api.HealthCritical // until proven
+	if r.Healthy {
+		state = api.HealthPassing
+	}
 	share := "idle"
 	if r.Live {
 		share = "live"
 	}
-	opts := api.ServiceRegisterOpts{}.WithContext(ctx)
+	// The check of a former version goes when a new one has been proven, and
+	// with it the maintenance that the replacement was made under. An
+	// operator's own maintenance outlives every other registration.
+	opts := api.ServiceRegisterOpts{ReplaceExistingChecks: r.Healthy}.WithContext(ctx)
 	err := c.API().Agent().ServiceRegisterOpts(&api.AgentServiceRegistration{
 		ID:      ID(r.Service.Name, r.Pool),
 		Name:    r.Service.Name,
@@ -44,13 +55,15 @@ func Register(ctx context.Context, c *consul.Client, r Registration) error {
 		Tags:    []string{r.Pool, share},
 		Meta:    map[string]string{MetaPool: r.Pool, MetaVersion: r.Version, MetaRelease: r.Release},
 		Check: &api.AgentServiceCheck{
-			CheckID:  "switchd:" + ID(r.Service.Name, r.Pool),
+			// Consul keeps the state of a check that it knows, so that to
+			// register again changes nothing; a new version is a new check.
+			CheckID:  fmt.Sprintf("switchd:%s:%s-%.12s", ID(r.Service.Name, r.Pool), r.Version, r.Release),
 			Name:     "GET " + r.Service.Health.Path,
 			HTTP:     "http://" + address + r.Service.Health.Path,
 			Method:   "GET",
 			Interval: r.Service.Health.Interval.String(),
 			Timeout:  r.Service.Health.Timeout.String(),
-			Status:   api.HealthCritical, // until proven
+			Status:   state,
 		},
 	}, opts)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"switchd/gate"
-	"switchd/pools"
 )
 
 // gated runs one gate and goes on when it passes.
@@ -46,7 +45,7 @@ func (p *plan) canary() Decision {
 	}
 	share := steps[p.record.Step]
 	if p.Live.Share(p.record.Pool) != share {
-		if err := pools.CanServe(p.Spec.Name, p.Pools, p.record.Target(), p.Spec.Roll.Quorum); err != nil {
+		if err := p.canServe(p.Pools, p.record.Target()); err != nil {
 			return p.wait("for the new pool: " + err.Error())
 		}
 		return p.shift(share)

@@ -3,7 +3,6 @@ package rollout
 import (
 	"time"
 
-	"switchd/pools"
 )
 
 // collapseGrace is how long a pool that has users may be below its quorum
@@ -19,7 +18,7 @@ func (p *plan) collapse() (Decision, bool) {
 	switched := p.record.Phase == Draining || p.record.Phase == Baking || p.record.Phase == Switching && !p.record.SwitchedAt.IsZero()
 	var health error
 	if canary || switched {
-		health = pools.CanServe(p.Spec.Name, p.Pools, p.record.Target(), p.Spec.Roll.Quorum)
+		health = p.canServe(p.Pools, p.record.Target())
 	}
 	if health == nil {
 		p.record.Below = time.Time{} // written along with the next change
@@ -37,7 +36,7 @@ func (p *plan) collapse() (Decision, bool) {
 	if canary {
 		return p.fail("canary stopped: " + health.Error()), true
 	}
-	if p.record.From.Pool == "" || pools.CanServe(p.Spec.Name, p.Pools, p.record.From, p.Spec.Roll.Quorum) != nil {
+	if p.record.From.Pool == "" || p.canServe(p.Pools, p.record.From) != nil {
 		return Decision{}, false // there is nothing better to turn to
 	}
 	return p.back("rolled back by itself: " + health.Error()), true

@@ -16,7 +16,7 @@ func (p *plan) commit(what string) Decision {
 
 // next is the phase after the present one.
 func (p *plan) next() Phase {
-	order := Order()
+	order := Phases()
 	return order[slices.Index(order, p.record.Phase)+1]
 }
 
@@ -71,12 +71,12 @@ func (p *plan) back(why string) Decision {
 	live.Pool, live.Version = p.record.From.Pool, p.record.From.Version
 	live.Previous, live.Rollout, live.RolledBack, live.Why = pools.Side{}, p.record.ID, true, why
 	p.record.Generation = live.Generation
-	from, name, quorum := p.record.From, p.Spec.Name, p.Spec.Roll.Quorum
+	from, situation := p.record.From, p.Situation
 	p.end(RolledBack, why)
 	p.record.note(p.now, why, p.healthFacts()...)
 	d := p.commit("roll back: " + why)
 	d.Change.Live = live
-	d.Change.Ready = func(now map[string]pools.Pool) error { return pools.CanServe(name, now, from, quorum) }
+	d.Change.Ready = func(now map[string]pools.Pool) error { return situation.canServe(now, from) }
 	return d
 }
 

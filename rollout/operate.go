@@ -122,7 +122,7 @@ func Rollback(s Situation, by, why string, now time.Time) (*Change, error) {
 		return nil, refuse(NothingToDo, "%s has no former release to roll back to; %s is live", name, s.Live.Side())
 	}
 	serves := func(now map[string]pools.Pool) error {
-		if err := pools.CanServe(name, now, back, s.Spec.Roll.Quorum); err != nil {
+		if err := s.canServe(now, back); err != nil {
 			return refuse(Unhealthy, "not rolled back: %v; %s stays live", err, s.Live.Side())
 		}
 		return nil

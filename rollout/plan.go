@@ -126,7 +126,7 @@ func (p *plan) expire() Decision {
 		if p.record.SwitchedAt.IsZero() {
 			return p.fail(why)
 		}
-		if pools.CanServe(p.Spec.Name, p.Pools, p.record.From, p.Spec.Roll.Quorum) == nil {
+		if p.canServe(p.Pools, p.record.From) == nil {
 			return p.back(why)
 		}
 		why += "; a rollback is not possible, the old pool can't serve"
@@ -145,8 +145,8 @@ func (p *plan) alive(pool, node string) bool {
 
 // targetServes is promise "never empty", to be asked again at the write.
 func (p *plan) targetServes() func(map[string]pools.Pool) error {
-	name, target, quorum := p.Spec.Name, p.record.Target(), p.Spec.Roll.Quorum
-	return func(now map[string]pools.Pool) error { return pools.CanServe(name, now, target, quorum) }
+	situation, target := p.Situation, p.record.Target()
+	return func(now map[string]pools.Pool) error { return situation.canServe(now, target) }
 }
 
 func (p *plan) healthFacts() []string {
@@ -166,6 +166,11 @@ func (p *plan) healthFacts() []string {
 func list(names []string) string {
 	if len(names) == 0 {
 		return "nobody"
+	}
+	// More names than a person reads would fill the record of a large pool.
+	const most = 12
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
 	}
 	return strings.Join(names, ", ")
 }

@@ -131,7 +131,7 @@ func TestPlan_RunsThroughAllPhasesInOrder(t *testing.T) {
 		w := runTo(t, rollout.Done)
 		at := -1
 		for _, e := range w.record.Timeline {
-			for i, phase := range rollout.Order() {
+			for i, phase := range rollout.Phases() {
 				if phase != e.Phase {
 					continue
 				}

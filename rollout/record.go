@@ -36,8 +36,8 @@ const (
 	RolledBack Phase = "rolledback"
 )
 
-// Order are the phases that a rollout which goes well runs through.
-func Order() []Phase {
+// Phases are the phases that a rollout which goes well runs through.
+func Phases() []Phase {
 	return []Phase{Queued, Staging, Rolling, Smoke, Warmup, Canary, Switching, Draining, Baking, Converging, Done}
 }
 
@@ -54,7 +54,7 @@ func (p Phase) past() string {
 
 // Known tells whether p is one of the phases.
 func (p Phase) Known() bool {
-	return slices.Contains(Order(), p) || p == Halted || p == Failed || p == RolledBack
+	return slices.Contains(Phases(), p) || p == Halted || p == Failed || p == RolledBack
 }
 
 // Record is the rollout's persisted state: only what reality can't show. All

@@ -29,6 +29,17 @@ type Situation struct {
 	Jobs map[Job]gate.Verdict
 }
 
+// Quorum is the number of nodes that must pass in a pool.
+func (s Situation) Quorum(pool string) int {
+	return s.Spec.Roll.Quorum.AtLeast(len(s.Members[pool]))
+}
+
+// canServe returns a pools.EmptyError unless enough nodes pass with the side's
+// version.
+func (s Situation) canServe(now map[string]pools.Pool, want pools.Side) error {
+	return pools.CanServe(s.Spec.Name, now, want, s.Quorum(want.Pool))
+}
+
 // Member is a node that belongs to a pool.
 type Member struct {
 	Node  string
@@ -38,9 +49,19 @@ type Member struct {
 // Report is what a node's agent says of a version on its way.
 type Report struct {
 	Rollout string      `json:"rollout"`
+	Pool    string      `json:"pool,omitempty"`
 	State   ReportState `json:"state"`
 	Why     string      `json:"why,omitempty"`
-	At      time.Time   `json:"at"`
+	// Progress is how far the fetch is, while it takes its time.
+	Progress *Progress `json:"progress,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// Progress is how far a release is on its way to a node, in bytes.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+	Rate  int64 `json:"rate,omitempty"` // a second, since it began
 }
 
 // ReportState is where a node is with a version.

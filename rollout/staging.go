@@ -15,15 +15,16 @@ func (p *plan) queued() Decision {
 	return p.enter(Staging)
 }
 
-// staging waits until all nodes of the pool that are alive have the version.
+// staging waits until all nodes of the pool that are alive have the version,
+// but for those that may fail.
 func (p *plan) staging() Decision {
-	var staged, missing, away []string
+	var staged, missing, away, broken []string
 	for _, m := range p.Members[p.record.Pool] {
 		report := p.Reports[m.Node]
 		fits := report.Rollout == p.record.ID
 		switch {
 		case fits && report.State == Broken:
-			return p.fail(fmt.Sprintf("%s could not stage %s: %s", m.Node, p.record.Version, report.Why))
+			broken = append(broken, m.Node)
 		case fits && report.State != Fetching:
 			staged = append(staged, m.Node)
 		case !m.Alive:
@@ -32,46 +33,59 @@ func (p *plan) staging() Decision {
 			missing = append(missing, m.Node)
 		}
 	}
+	quorum := p.Quorum(p.record.Pool)
 	switch {
+	case len(broken) > p.Spec.Roll.MaxFailures:
+		return p.fail(p.tooMany(broken, "could not stage "+p.record.Version))
 	case len(missing) > 0:
 		return p.wait(fmt.Sprintf("for %s to stage %s (%d of %d nodes have)%s",
 			list(missing), p.record.Version, len(staged), len(p.Members[p.record.Pool]), p.reasons(missing)))
-	case len(staged) < p.Spec.Roll.Quorum:
-		return p.wait(fmt.Sprintf("for nodes of pool %s: %d of its quorum of %d are there (away: %s)", p.record.Pool, len(staged), p.Spec.Roll.Quorum, list(away)))
+	case len(staged) < quorum:
+		return p.wait(fmt.Sprintf("for nodes of pool %s: %d of its quorum of %d are there (away: %s)", p.record.Pool, len(staged), quorum, list(away)))
 	}
-	p.record.Members, p.record.LeftOut = staged, away
+	p.record.Members, p.record.LeftOut = staged, append(away, broken...)
 	if len(away) > 0 {
 		p.record.note(p.now, "left out, away from the start: "+list(away))
+	}
+	if len(broken) > 0 {
+		p.record.note(p.now, "left out: "+p.tooMany(broken, "could not stage "+p.record.Version))
 	}
 	return p.enter(Rolling)
 }
 
 // rolling waits until the agents have replaced all members that are alive.
-// They decide by themselves whose turn it is.
+// They decide by themselves whose turn it is. A node that failed runs its
+// former version again and is done with; too many of them end the rollout.
 func (p *plan) rolling(pool string, members []string) Decision {
 	var running int
-	var open, busy []string
+	var open, busy, broken []string
 	for _, node := range members {
 		report := p.Reports[node]
-		if report.Rollout == p.record.ID && report.State == Broken {
-			why := fmt.Sprintf("%s failed with %s: %s", node, p.record.Version, report.Why)
-			if p.record.Phase == Converging {
-				why = fmt.Sprintf("%s is live on %s, but %s did not converge: %s", p.record.Version, p.record.Pool, pool, why)
-			}
-			return p.fail(why)
-		}
+		ours := report.Rollout == p.record.ID
 		in, found := p.Pools[pool].On(node)
 		switch {
+		case ours && report.State == Broken:
+			broken = append(broken, node)
 		case found && in.Passing && in.Version == p.record.Version:
 			running++
 		case p.alive(pool, node):
 			open = append(open, node)
-			if report.Rollout == p.record.ID && report.State == Replacing {
+			if ours && report.State == Replacing {
 				busy = append(busy, node)
 			}
 		}
 	}
-	if len(open) == 0 && running >= p.Spec.Roll.Quorum {
+	if len(broken) > p.Spec.Roll.MaxFailures {
+		why := p.tooMany(broken, "failed with "+p.record.Version)
+		if p.record.Phase == Converging {
+			why = fmt.Sprintf("%s is live on %s, but %s did not converge: %s", p.record.Version, p.record.Pool, pool, why)
+		}
+		return p.fail(why)
+	}
+	if len(open) == 0 && running >= p.Quorum(pool) {
+		if len(broken) > 0 {
+			p.record.note(p.now, "rolled but for those that may fail: "+p.tooMany(broken, "failed with "+p.record.Version))
+		}
 		if p.record.Phase == Converging {
 			return p.finish("both pools run " + p.record.Version)
 		}
@@ -81,7 +95,19 @@ func (p *plan) rolling(pool string, members []string) Decision {
 	if len(busy) > 0 {
 		what += "; now " + list(busy)
 	}
+	if len(broken) > 0 {
+		what += "; failed: " + list(broken)
+	}
 	return p.wait(what + ")" + p.reasons(open))
+}
+
+// tooMany says what failed on which nodes, with the first one's reason.
+func (p *plan) tooMany(nodes []string, what string) string {
+	why := fmt.Sprintf("%s %s: %s", nodes[0], what, p.Reports[nodes[0]].Why)
+	if more := nodes[1:]; len(more) > 0 {
+		why += fmt.Sprintf(" (and %s; max_failures is %d)", list(more), p.Spec.Roll.MaxFailures)
+	}
+	return why
 }
 
 // reasons is what the first of the nodes says that keeps it, if anything.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"switchd/gate"
-	"switchd/pools"
 	"switchd/spec"
 )
 
@@ -21,7 +20,7 @@ func (p *plan) switching() Decision {
 		if len(open) > 0 {
 			return p.wait("for the approval of " + list(open))
 		}
-		if err := pools.CanServe(p.Spec.Name, p.Pools, p.record.Target(), p.Spec.Roll.Quorum); err != nil {
+		if err := p.canServe(p.Pools, p.record.Target()); err != nil {
 			return p.wait("for the new pool: " + err.Error())
 		}
 		return p.flip()

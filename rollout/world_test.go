@@ -49,7 +49,7 @@ func newWorld(t *rapid.T) *world {
 	nodes := rapid.IntRange(1, 4).Draw(t, "nodes")
 	w.spec = spec.Service{
 		Name: "web", Port: 80,
-		Roll:      spec.Roll{Quorum: rapid.IntRange(1, nodes).Draw(t, "quorum"), MaxUnavailable: 1},
+		Roll:      spec.Roll{Quorum: spec.Nodes(rapid.IntRange(1, nodes).Draw(t, "quorum")), MaxUnavailable: spec.Nodes(1)},
 		Switch:    spec.Switch{Kind: spec.SwitchDNS, Name: "web", TTL: spec.Duration(5 * time.Second)},
 		Weights:   rapid.SampledFrom([][]int{nil, {5}, {5, 25}}).Draw(t, "weights"),
 		Bake:      spec.Duration(time.Minute),
@@ -136,8 +136,8 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 		// its quorum. Users that go back to the pool which is live anyway
 		// are not led there, they are left there.
 		if next.Share(colour) > was.Share(colour) && colour != was.Side().Pool {
-			if n := w.pools[colour].Passing(""); n < w.spec.Roll.Quorum {
-				t.Fatalf("%s got a share of %d %% with %d passing nodes, quorum %d (phase %s)", colour, next.Share(colour), n, w.spec.Roll.Quorum, w.record.Phase)
+			if n := w.pools[colour].Passing(""); n < w.spec.Roll.Quorum.N {
+				t.Fatalf("%s got a share of %d %% with %d passing nodes, quorum %d (phase %s)", colour, next.Share(colour), n, w.spec.Roll.Quorum.N, w.record.Phase)
 			}
 		}
 	}

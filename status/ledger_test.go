@@ -29,7 +29,7 @@ func TestLedger_IsReadFromConsul(t *testing.T) {
 		return text
 	}
 	web := spec.Service{
-		Name: "web", Owner: "team-web", Health: spec.Health{Path: "/healthz", Interval: spec.Duration(time.Second), Timeout: spec.Duration(time.Second)}, Roll: spec.Roll{Quorum: 2},
+		Name: "web", Owner: "team-web", Health: spec.Health{Path: "/healthz", Interval: spec.Duration(time.Second), Timeout: spec.Duration(time.Second)}, Roll: spec.Roll{Quorum: spec.Nodes(2)},
 		Pools: map[string]spec.Pool{spec.Blue: {Nodes: []string{"server"}}, spec.Green: {Nodes: []string{"gone"}}},
 	}
 	live := pools.Live{Service: "web", Pool: spec.Blue, Version: "2.3.0", Generation: 7, Rollout: "r", By: "switchd", At: at("05:11:11")}

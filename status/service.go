@@ -36,7 +36,7 @@ func poolOf(s rollout.Situation, colour string) Pool {
 	pool := s.Pools[colour]
 	p := Pool{
 		Live: s.Live != nil && s.Live.Pool == colour, Share: s.Live.Share(colour),
-		Quorum: s.Spec.Roll.Quorum, Passing: pool.Passing(""), Nodes: []Node{},
+		Quorum: s.Quorum(colour), Passing: pool.Passing(""), Nodes: []Node{},
 	}
 	switch {
 	case s.Record.RollsOn(colour):
@@ -131,7 +131,7 @@ func reached(r *rollout.Record) rollout.Phase {
 	return rollout.Queued
 }
 
-func onTheWay(p rollout.Phase) bool { return slices.Contains(rollout.Order(), p) }
+func onTheWay(p rollout.Phase) bool { return slices.Contains(rollout.Phases(), p) }
 
 // Majority is the version that most of the pool's nodes run, empty if none is
 // registered, and the number of nodes that run another one.

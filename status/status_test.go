@@ -43,7 +43,7 @@ func instance(node, address, version string, why string) pools.Instance {
 func canary() rollout.Situation {
 	return rollout.Situation{
 		Spec: spec.Service{
-			Name: "web", Owner: "team-web", Roll: spec.Roll{Quorum: 2}, Bake: spec.Duration(10 * time.Minute),
+			Name: "web", Owner: "team-web", Roll: spec.Roll{Quorum: spec.Nodes(2)}, Bake: spec.Duration(10 * time.Minute),
 			Approvals: []spec.Approval{{Name: "ops"}, {Name: "security"}},
 		},
 		Record: &rollout.Record{
@@ -90,7 +90,7 @@ func canary() rollout.Situation {
 // first is a service that never had a release.
 func first() rollout.Situation {
 	return rollout.Situation{
-		Spec:    spec.Service{Name: "api", Roll: spec.Roll{Quorum: 1}},
+		Spec:    spec.Service{Name: "api", Roll: spec.Roll{Quorum: spec.Nodes(1)}},
 		Members: map[string][]rollout.Member{spec.Blue: {{Node: "n1", Alive: true}}},
 	}
 }

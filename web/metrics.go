@@ -98,7 +98,7 @@ func (s *scrape) service(tell teller, service status.Service) {
 	if r == nil {
 		return
 	}
-	for _, phase := range append(rollout.Order(), rollout.Halted, rollout.Failed, rollout.RolledBack) {
+	for _, phase := range append(rollout.Phases(), rollout.Halted, rollout.Failed, rollout.RolledBack) {
 		tell.gauge(s.phase, truth(r.Phase == phase), service.Name, string(phase))
 	}
 	until := r.Deadline

@@ -117,7 +117,7 @@ func viewOf(s status.Service, now time.Time) serviceView {
 
 // steps are the phases of a rollout that goes well, with where this one is.
 func steps(r *status.Rollout) []step {
-	order := rollout.Order()
+	order := rollout.Phases()
 	reached := slices.Index(order, r.Reached)
 	all := make([]step, len(order))
 	for i, phase := range order {

@@ -91,7 +91,7 @@ func newReader() *reader {
 	now := time.Now().UTC()
 	return &reader{
 		situation: rollout.Situation{
-			Spec: spec.Service{Name: "web", Owner: "team-web", Roll: spec.Roll{Quorum: 1}, Approvals: []spec.Approval{{Name: "ops"}}},
+			Spec: spec.Service{Name: "web", Owner: "team-web", Roll: spec.Roll{Quorum: spec.Nodes(1)}, Approvals: []spec.Approval{{Name: "ops"}}},
 			Record: &rollout.Record{
 				ID: "web-2.4.0", Service: "web", Version: "2.4.0", Pool: spec.Green, From: pools.Side{Pool: spec.Blue, Version: "2.3.0"},
 				By: "deploy@ci", At: now.Add(-time.Minute), Phase: rollout.Canary, Entered: now.Add(-12 * time.Second),

@@ -255,6 +255,7 @@ func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
 	var work sync.WaitGroup
 	work.Go(func() { world.Active(ctx, active) })
 	work.Go(func() { engine.Supervise(ctx, active) })
+	work.Go(func() { world.KeepOrders(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-lease.Lost():

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,17 +28,24 @@ type Agent struct {
 	Address string
 	Meta    map[string]string // of the node, to find its pools by
 	// Root is the data directory, as an absolute path: journal, releases, logs.
-	Root     string
-	Runtime  runner.Runtime
+	Root string
+	// Runtimes are those that the node has, by the kind that a spec names.
+	Runtimes map[string]runner.Runtime
 	Stager   Stager
-	Releases Releases
-	TTL      time.Duration // of the agent's session
+	// Preloader brings files of a release into memory; nil: nothing can be
+	// preloaded here.
+	Preloader Preloader
+	Releases  Releases
+	TTL       time.Duration // of the agent's session
 	// LockDelay is how long a slot stays taken after its holder's session was
 	// lost: at least what a stop that is under way can take.
 	LockDelay time.Duration
 	// Reassert is how often it is looked whether the local Consul agent still
 	// has the registrations; zero: every 25 seconds.
 	Reassert time.Duration
+	// Presence is what is written beside the node's name in Consul, for other
+	// agents; nil: the address.
+	Presence []byte
 	Log      *slog.Logger
 
 	journal *Journal
@@ -45,9 +55,11 @@ type Agent struct {
 	units   map[string]*unit
 }
 
-// Stager brings a release onto this node: fetched, verified and unpacked.
+// Stager brings a release onto this node: fetched, verified and unpacked. Dir
+// tells where it is, or would be.
 type Stager interface {
 	Stage(ctx context.Context, m artifact.Manifest, progress func(done, total int64)) (dir string, err error)
+	Dir(m artifact.Manifest) string
 }
 
 // Releases reads manifests.
@@ -78,7 +90,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	view := newView(a.Node, a.Meta)
 	changed := make(chan struct{}, 1)
-	for _, prefix := range []string{a.Keys.Specs(), a.Keys.Rollouts(), a.Keys.Lives()} {
+	for _, prefix := range []string{a.Keys.Specs(), a.Keys.Orders()} {
 		work.Go(func() {
 			a.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
 				if seen.Err != nil {
@@ -100,9 +112,19 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-changed:
 		}
 		for _, o := range view.orders(a.Keys) {
+			if !o.member && !a.has(o.id) {
+				continue // somebody else's
+			}
 			a.unit(ctx, &work, o.id, o.service.Name, o.pool).tell(o)
 		}
 	}
+}
+
+// has tells whether there is a unit of that ID.
+func (a *Agent) has(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.units[id] != nil
 }
 
 // unit finds or begins a unit.
@@ -161,7 +183,7 @@ func (a *Agent) openSession(ctx context.Context, former string) (*consul.Session
 	if err != nil {
 		return nil, err
 	}
-	ok, err := session.Acquire(ctx, a.Keys.Presence()+a.Node, []byte(a.Address))
+	ok, err := session.Acquire(ctx, a.Keys.Presence()+a.Node, a.presence())
 	if err == nil && ok {
 		err = a.journal.SetSession(session.ID())
 		if err == nil {
@@ -173,6 +195,24 @@ func (a *Agent) openSession(ctx context.Context, former string) (*consul.Session
 	}
 	_ = session.Close(context.WithoutCancel(ctx)) // its TTL ends it otherwise
 	return nil, err
+}
+
+func (a *Agent) presence() []byte {
+	if a.Presence == nil {
+		return []byte(a.Address)
+	}
+	return a.Presence
+}
+
+// errNoRuntime says that this agent can't run a kind of service.
+var errNoRuntime = errors.New("this agent has no such runtime")
+
+// runtime is the one that a service wants.
+func (a *Agent) runtime(kind string) (runner.Runtime, error) {
+	if rt := a.Runtimes[kind]; rt != nil {
+		return rt, nil
+	}
+	return nil, fmt.Errorf("runtime %q: %w; it has %s", kind, errNoRuntime, strings.Join(slices.Sorted(maps.Keys(a.Runtimes)), ", "))
 }
 
 // current gives the session, or nil while there is none that can be relied on.

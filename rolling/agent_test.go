@@ -104,8 +104,8 @@ func replacesUnderASlot(n *node) {
 	if session == "" {
 		n.Error("the old version was never stopped")
 	}
-	if alive, err := n.runtime.Running(n.Context(), old); err != nil || alive {
-		n.Errorf("the old process: %v, %v, want it gone", alive, err)
+	if status, err := n.runtime.Status(n.Context(), old); err != nil || status.Running {
+		n.Errorf("the old process: %+v, %v, want it gone", status, err)
 	}
 	// The report of the former rollout is nobody's any more.
 	if entry, err := n.consul.Get(n.Context(), n.reportKey("1")); err != nil || entry.Index != 0 {
@@ -201,12 +201,12 @@ func triesAFetchAgain(n *node) {
 func onlyStagesBeforeItsPoolRolls(n *node) {
 	n.deployed("1")
 	record := rollout.Record{ID: "r2", Service: n.service.Name, Version: "2", Pool: spec.Blue, Phase: rollout.Staging}
-	n.put(n.keys.Rollout(n.service.Name), record)
+	n.record(&record)
 	n.awaitReport("2", rollout.Staged)
 	n.wantServing("1")
 	n.noStart()
 	record.Phase = rollout.Rolling
-	n.put(n.keys.Rollout(n.service.Name), record)
+	n.record(&record)
 	n.awaitReport("2", rollout.Running)
 	n.wantServing("2")
 }
@@ -269,18 +269,15 @@ func startsAgainWhatEnds(n *node) {
 
 func boundsACrashLoop(n *node) {
 	h := n.deployed("1")
-	app := filepath.Join(n.root, "releases", "1", "app.json")
-	must(n.T, os.WriteFile(app, []byte(`{"version":"1","exit_after":"1ns"}`), 0o600))
-	n.killPid(h)
 	began := time.Now()
 	for range 3 {
-		n.nextStart()
+		n.killPid(h) // with what supervises it, which would start it again itself
+		h = n.nextStart()
 	}
 	// At once, after one second, after two more.
 	if took := time.Since(began); took < 2900*time.Millisecond {
 		n.Errorf("three starts took %v, want a growing pause between them", took)
 	}
-	must(n.T, os.WriteFile(app, []byte(`{"version":"1"}`), 0o600))
 	n.awaitServing("1")
 }
 
@@ -299,8 +296,8 @@ func waitsForTheQuorumWithoutTakingSlots(n *node) {
 	n.awaitKey(n.reportKey("2"), "new reason", func(e consul.Entry) bool { return strings.Contains(string(e.Value), "peer2") })
 	after, err := n.consul.Get(n.Context(), n.slotKey())
 	must(n.T, err)
-	if after.Locks != before.Locks {
-		n.Errorf("the slot was taken %d times in vain", after.Locks-before.Locks)
+	if after.Locks > before.Locks+1 {
+		n.Errorf("the slot was taken %d times in vain, want once at the most", after.Locks-before.Locks)
 	}
 	n.wantServing("1")
 	began := time.Now()
@@ -336,14 +333,21 @@ func waitsForItsTurn(n *node) {
 	head := n.other()
 	n.lock(head, n.keys.Staging(n.service.Name, "2", "head"), `{"rollout":"r2","state":"staged"}`)
 	n.roll("r2", "2")
-	if report := n.awaitReport("2", rollout.Waiting); report.Why != "for its turn after head" {
-		n.Errorf("waits %q, want its turn", report.Why)
-	}
+	n.awaitReport("2", rollout.Staged)
 	n.wantServing("1")
+	n.wantSlotUntaken()
 	// The head dies, and its place in the queue with it.
 	must(n.T, head.Close(n.Context()))
 	n.awaitReport("2", rollout.Running)
 	n.wantServing("2")
+}
+
+// wantSlotUntaken fails if anybody holds the slot.
+func (n *node) wantSlotUntaken() {
+	n.Helper()
+	if slot, err := n.consul.Get(n.Context(), n.slotKey()); err != nil || slot.Session != "" {
+		n.Errorf("the slot is %+v, %v, want it free", slot, err)
+	}
 }
 
 func waitsForASlotAndGoesOnInANewSession(n *node) {
@@ -370,7 +374,7 @@ func waitsForASlotAndGoesOnInANewSession(n *node) {
 // goesAheadOfTheQueueWhenItDoesNotPass has the head of the queue wait for the
 // quorum, which only this node, not passing, can bring back.
 func goesAheadOfTheQueueWhenItDoesNotPass(n *node) {
-	n.service.Roll.Quorum = 2
+	n.service.Roll.Quorum = spec.Nodes(2)
 	n.apply()
 	n.deployed("1")
 	must(n.T, os.Remove(filepath.Join(n.root, "releases", "1", "app"))) // it can't be started again

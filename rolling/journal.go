@@ -64,10 +64,29 @@ type Move struct {
 	Reason  string       `json:"reason"` // the rollout, or the live record's generation
 	Service spec.Service `json:"service"`
 	To      Run          `json:"to"`
-	Slot    string       `json:"slot"` // the key that is held
-	Step    Step         `json:"step"`
+	// Leave tells that nothing follows what is stopped: the node is not one of
+	// the pool's any more.
+	Leave bool   `json:"leave,omitempty"`
+	Slot  string `json:"slot"` // the key that is held
+	Step  Step   `json:"step"`
 	// Deadline is when the new version must be healthy.
 	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// why says for people what the replacement is for.
+func (m Move) why() string {
+	if m.Leave {
+		return "the node leaves the pool"
+	}
+	return "replaced by " + m.To.Version
+}
+
+// wish is what is not wanted when the replacement isn't.
+func (m Move) wish() string {
+	if m.Leave {
+		return "to leave the pool is not wanted"
+	}
+	return "version " + m.To.Version + " is not wanted"
 }
 
 // Step is how far a replacement is.
@@ -172,6 +191,11 @@ func (j *Journal) SetSession(id string) error {
 // SetUnit notes a unit's state; it is on disk when this returns.
 func (j *Journal) SetUnit(id string, u Unit) error {
 	return j.update(func(s *journalState) { s.Units[id] = u })
+}
+
+// DropUnit forgets a unit.
+func (j *Journal) DropUnit(id string) error {
+	return j.update(func(s *journalState) { delete(s.Units, id) })
 }
 
 func (j *Journal) update(change func(*journalState)) error {

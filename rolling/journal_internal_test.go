@@ -20,7 +20,7 @@ import (
 
 // fullJournal is a journal in which everything is set.
 func fullJournal() journalState {
-	service := spec.Service{Name: "web", Port: 8080, Health: spec.Health{Path: "/healthz"}, Roll: spec.Roll{Quorum: 2}}
+	service := spec.Service{Name: "web", Port: 8080, Health: spec.Health{Path: "/healthz"}, Roll: spec.Roll{Quorum: spec.Nodes(2)}}
 	return journalState{Node: "n1", Session: "0b3c7c55-9b2a-4a0c-8f3a-5a6b1c2d3e4f", Units: map[string]Unit{"web-blue": {
 		Name: "web", Pool: spec.Blue, Service: service, Refused: &Refusal{Reason: "r1", Why: "it \"broke\"\n"},
 		Running: &Run{Version: "1", Release: "aa", Dir: "/releases/aa", Handle: "pid:10:20:boot"},

@@ -11,14 +11,22 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"switchd/runner/process"
 )
 
 // appVar names the sample app's program to the tests.
 const appVar = "ROLLING_TEST_APP"
 
+// shimArg makes this program a shim of the services that the tests run.
+const shimArg = "shim"
+
 // TestMain builds the sample app once. The tests mostly wait for Consul's
 // health checks, so more of them run at a time than there are cores.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == shimArg {
+		os.Exit(process.Shim(context.Background()))
+	}
 	dir, err := os.MkdirTemp("", "rolling-app")
 	if err != nil {
 		panic(err)

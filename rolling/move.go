@@ -2,6 +2,7 @@ package rolling
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"switchd/consul"
 	"switchd/rollout"
 	"switchd/runner"
+	"switchd/spec"
 )
 
 // quorumError says that this node may not go down now.
@@ -55,43 +57,49 @@ func (u *unit) step(next Step) {
 // a consistent read shows that the quorum holds without this node.
 func (u *unit) stopOld(ctx context.Context) error {
 	move := u.state.Move
-	inst := u.instance(move.Service, move.To)
-	if old := u.state.Running; old != nil {
-		inst = u.instance(u.state.Service, *old)
+	old := move.To
+	service := move.Service
+	if u.state.Running != nil {
+		old, service = *u.state.Running, u.state.Service
 	}
-	// A journal that was lost, or is behind, knows of no process or of another
-	// one.
-	running, err := u.agent.Runtime.Find(ctx, inst.ID)
+	inst := u.instance(service, old)
+	rt, err := u.agent.runtime(service.Runtime.Kind)
 	if err != nil {
-		return fmt.Errorf("look for the old process: %w", err)
+		return err
 	}
-	if old := u.state.Running; old != nil && !slices.Contains(running, old.Handle) {
-		alive, err := u.agent.Runtime.Running(ctx, old.Handle)
-		if err != nil {
-			return fmt.Errorf("look after the old process: %w", err)
-		}
-		if alive {
-			running = append(running, old.Handle)
-		}
+	running, err := u.runningNow(ctx, rt, inst)
+	if err != nil {
+		return err
 	}
 	if len(running) == 0 {
 		u.step(Starting)
 		return nil
 	}
-	session, err := u.mayStop(ctx, move)
+	session, err := u.mayStop(ctx, move, false)
 	if err != nil {
 		u.abandon(ctx, err)
 		return err
 	}
-	u.say(ctx, session, u.want(), rollout.Replacing, "")
-	u.maintain(ctx, true, "switchd: replaced by "+move.To.Version)
+	if err := u.preload(ctx, move.Service, move.To); err != nil && !move.Leave {
+		return u.refuseUnstopped(ctx, err)
+	}
+	u.say(ctx, session, u.want, rollout.Replacing, "")
+	u.maintain(ctx, true, "switchd: "+move.why())
+	if u.order != nil && u.order.deploy.HasUsers(u.pool) {
+		u.drain(ctx, service)
+		// The wait was long enough for other nodes to have gone down.
+		if session, err = u.mayStop(ctx, move, true); err != nil {
+			u.abandon(ctx, err)
+			return err
+		}
+	}
 	if err := session.Err(); err != nil { // the calls above may have taken long
 		u.abandon(ctx, err)
 		return err
 	}
 	for _, h := range running {
-		u.log.InfoContext(ctx, "stopping", "version", inst.Version, "handle", h, "for", move.To.Version)
-		if err := u.agent.Runtime.Stop(ctx, h, inst); err != nil {
+		u.log.InfoContext(ctx, "stopping", "version", inst.Version, "handle", h, "why", move.why())
+		if err := rt.Stop(ctx, h, inst); err != nil {
 			return fmt.Errorf("stop the old version: %w", err)
 		}
 	}
@@ -99,8 +107,28 @@ func (u *unit) stopOld(ctx context.Context) error {
 	return nil
 }
 
+// runningNow is all that runs under the unit's name. A journal that was lost,
+// or is behind, knows of no process or of another one.
+func (u *unit) runningNow(ctx context.Context, rt runner.Runtime, inst runner.Instance) ([]runner.Handle, error) {
+	running, err := rt.Find(ctx, inst)
+	if err != nil {
+		return nil, fmt.Errorf("look for the old process: %w", err)
+	}
+	if old := u.state.Running; old != nil && old.Handle != "" && !slices.Contains(running, old.Handle) {
+		status, err := rt.Status(ctx, old.Handle)
+		if err != nil {
+			return nil, fmt.Errorf("look after the old process: %w", err)
+		}
+		if status.Running {
+			running = append(running, old.Handle)
+		}
+	}
+	return running, nil
+}
+
 // mayStop returns the session under which the node may be taken down now.
-func (u *unit) mayStop(ctx context.Context, move *Move) (*consul.Session, error) {
+// drained tells that the node was taken out of the catalog for that already.
+func (u *unit) mayStop(ctx context.Context, move *Move, drained bool) (*consul.Session, error) {
 	session := u.agent.current()
 	if session == nil {
 		return nil, &quorumError{"there is no Consul session"}
@@ -114,14 +142,14 @@ func (u *unit) mayStop(ctx context.Context, move *Move) (*consul.Session, error)
 	}
 	// What was watched may be old news: a halt or a rollback since then must
 	// not be followed by a node that goes down for nothing.
-	want, err := u.agent.wants(ctx, u.service, u.pool)
+	want, err := u.wantsNow(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !want.Roll || want.Reason != move.Reason {
-		return nil, &quorumError{"version " + move.To.Version + " is not wanted any more"}
+		return nil, &quorumError{move.wish() + " any more"}
 	}
-	refusal, err := u.agent.checkQuorum(ctx, move.Service, u.pool)
+	refusal, err := u.checkQuorum(ctx, move.Service, drained)
 	if err != nil {
 		return nil, err
 	}
@@ -138,21 +166,45 @@ func (u *unit) abandon(ctx context.Context, cause error) {
 	u.maintain(ctx, false, "")
 	u.state.Move = nil
 	u.save()
+	if u.state.Running == nil || u.preloadID(*u.state.Running) != u.preloadID(move.To) {
+		u.unload(ctx, &move.To)
+	}
 	u.releaseSlot(ctx, move.Slot)
 }
 
-// startNew starts the new version.
+// refuseUnstopped notes that the version can't be run here, before anything
+// was stopped for it.
+func (u *unit) refuseUnstopped(ctx context.Context, err error) error {
+	u.log.ErrorContext(ctx, "version refused", "version", u.state.Move.To.Version, "error", err)
+	u.state.Refused = &Refusal{Reason: u.state.Move.Reason, Why: err.Error()}
+	u.abandon(ctx, err)
+	return err
+}
+
+// startNew starts the new version; where the node leaves the pool, there is
+// none.
 func (u *unit) startNew(ctx context.Context) error {
 	move := *u.state.Move
+	if move.Leave {
+		return u.left(ctx)
+	}
+	rt, err := u.agent.runtime(move.Service.Runtime.Kind)
+	if err != nil {
+		return u.refuse(ctx, err.Error())
+	}
 	inst := u.instance(move.Service, move.To)
 	// A former agent may have started it and died before it was noted.
-	if err := u.stopFound(ctx, inst); err != nil {
+	if err := stopFound(ctx, rt, inst); err != nil {
 		return err
 	}
-	if session := u.agent.current(); session != nil {
-		u.say(ctx, session, u.want(), rollout.Replacing, "")
+	// After a crash, nobody else may have brought it into memory.
+	if err := u.preload(ctx, move.Service, move.To); err != nil {
+		return u.refuse(ctx, err.Error())
 	}
-	handle, err := u.agent.Runtime.Start(ctx, inst)
+	if session := u.agent.current(); session != nil {
+		u.say(ctx, session, u.want, rollout.Replacing, "")
+	}
+	handle, err := rt.Start(ctx, inst)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -168,25 +220,65 @@ func (u *unit) startNew(ctx context.Context) error {
 	return nil
 }
 
-func (u *unit) stopFound(ctx context.Context, inst runner.Instance) error {
-	found, err := u.agent.Runtime.Find(ctx, inst.ID)
+// left ends a node's part in the pool, once what ran there is stopped.
+func (u *unit) left(ctx context.Context) error {
+	move, old := u.state.Move, u.state.Running
+	u.deregister(ctx)
+	if u.registered != nil {
+		return errors.New("the node is still in the catalog")
+	}
+	u.cleanup(ctx, u.state.Service, old)
+	u.log.InfoContext(ctx, "left the pool")
+	u.forget()
+	u.releaseSlot(ctx, move.Slot)
+	return nil
+}
+
+// cleanup removes what a version that is not to be run again has left with
+// its runtime.
+func (u *unit) cleanup(ctx context.Context, s spec.Service, run *Run) {
+	if run == nil {
+		return
+	}
+	u.unload(ctx, run)
+	rt, err := u.agent.runtime(s.Runtime.Kind)
+	if err == nil {
+		err = rt.Cleanup(ctx, u.instance(s, *run))
+	}
+	if err != nil {
+		u.log.WarnContext(ctx, "clean up", "version", run.Version, "error", err)
+	}
+}
+
+func stopFound(ctx context.Context, rt runner.Runtime, inst runner.Instance) error {
+	found, err := rt.Find(ctx, inst)
 	if err != nil {
 		return fmt.Errorf("look for %s: %w", inst.ID, err)
 	}
 	for _, h := range found {
-		if err := u.agent.Runtime.Stop(ctx, h, inst); err != nil {
+		if err := rt.Stop(ctx, h, inst); err != nil {
 			return fmt.Errorf("stop what was left over of %s: %w", inst.ID, err)
 		}
 	}
 	return nil
 }
 
-// want is what the unit is wanted to do; nothing where no order came yet.
-func (u *unit) want() Want {
-	if u.order == nil {
-		return Want{}
+// finish tells the engine how the replacement ended and gives the slot back,
+// in one write: the next node waits for it.
+func (u *unit) finish(ctx context.Context, slot string, state rollout.ReportState, why string) {
+	session := u.agent.current()
+	if session == nil {
+		return // the lost session's locks go with it
 	}
-	return u.order.want
+	if report, waited, err := u.reportOp(session, u.want, state, why); err == nil && waited && slot != "" {
+		if err := u.agent.Consul.Txn(ctx, "give the slot back", session.Unlock(slot, nil), report); err == nil {
+			u.slotless = true
+			u.told(session, u.want, state, why)
+			return
+		}
+	}
+	u.say(ctx, session, u.want, state, why)
+	u.releaseSlot(ctx, slot)
 }
 
 func (u *unit) releaseSlot(ctx context.Context, slot string) {

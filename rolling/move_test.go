@@ -62,7 +62,7 @@ func doesNotStopFor(n *node, phase rollout.Phase) {
 	old := n.deployed("1")
 	n.live("1", 1)
 	end := sync.OnceFunc(func() {
-		n.put(n.keys.Rollout(n.service.Name), rollout.Record{ID: "r2", Service: n.service.Name, Version: "2", Pool: spec.Blue, Phase: phase})
+		n.record(&rollout.Record{ID: "r2", Service: n.service.Name, Version: "2", Pool: spec.Blue, Phase: phase})
 	})
 	n.runtime.hook(func(action string) {
 		if action == "stop" {

@@ -28,6 +28,7 @@ import (
 	"switchd/rolling"
 	"switchd/rollout"
 	"switchd/runner"
+	"switchd/runner/process"
 	"switchd/spec"
 	"switchd/testenv/devconsul"
 )
@@ -43,18 +44,20 @@ const nodeName = "server"
 type node struct {
 	*testing.T
 
-	consul  *consul.Client
-	keys    consul.Keys
-	service spec.Service
-	address string
-	root    string
-	ttl     time.Duration
-	again   time.Duration // how often it registers; zero: the default
-	runtime *runtime
-	log     syncBuffer
-	stage   func(version string) error // what a fetch ends with
-	stop    func()                     // ends the agent that runs; nil: none
-	died    chan error                 // from dieAt
+	consul     *consul.Client
+	keys       consul.Keys
+	service    spec.Service
+	address    string
+	root       string
+	ttl        time.Duration
+	again      time.Duration // how often it registers; zero: the default
+	runtime    *runtime
+	log        syncBuffer
+	stage      func(version string) error // what a fetch ends with
+	rollout    *rollout.Record
+	liveRecord *pools.Live
+	stop       func()     // ends the agent that runs; nil: none
+	died       chan error // from dieAt
 }
 
 func newNode(t *testing.T, server *devconsul.Lone, name string) *node {
@@ -69,7 +72,7 @@ func newNode(t *testing.T, server *devconsul.Lone, name string) *node {
 		},
 		Health: spec.Health{Path: "/healthz", Interval: spec.Duration(time.Second), Timeout: spec.Duration(time.Second)},
 		Roll: spec.Roll{
-			Quorum: 1, MaxUnavailable: 1,
+			Quorum: spec.Nodes(1), MaxUnavailable: spec.Nodes(1),
 			MinHealthyTime: spec.Duration(100 * time.Millisecond), HealthyDeadline: spec.Duration(10 * time.Second),
 		},
 	}
@@ -90,7 +93,7 @@ func makeNode(t *testing.T, client *consul.Client, env string) *node {
 	n := &node{
 		T: t, consul: client, keys: consul.Keys{Env: env}, root: t.TempDir(), ttl: 5 * time.Second,
 		address: fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(250)),
-		runtime: &runtime{Runtime: runner.NewProcess(slog.New(slog.DiscardHandler)), started: make(chan runner.Handle, 100)},
+		runtime: &runtime{Runtime: process.New([]string{"/proc/self/exe", shimArg}, slog.New(slog.DiscardHandler)), started: make(chan runner.Handle, 100)},
 		stage:   func(string) error { return nil },
 	}
 	t.Cleanup(func() {
@@ -187,31 +190,37 @@ func (r *runtime) Stop(ctx context.Context, h runner.Handle, inst runner.Instanc
 	return err
 }
 
-// Running looks after the process.
-func (r *runtime) Running(ctx context.Context, h runner.Handle) (bool, error) {
+// Status looks after the process.
+func (r *runtime) Status(ctx context.Context, h runner.Handle) (runner.Status, error) {
 	before, _ := r.hooks()
 	before("look")
-	return r.Runtime.Running(ctx, h)
+	return r.Runtime.Status(ctx, h)
 }
 
 // Find looks for the unit's processes.
-func (r *runtime) Find(ctx context.Context, id string) ([]runner.Handle, error) {
+func (r *runtime) Find(ctx context.Context, inst runner.Instance) ([]runner.Handle, error) {
 	before, _ := r.hooks()
 	before("look")
-	return r.Runtime.Find(ctx, id)
+	return r.Runtime.Find(ctx, inst)
 }
+
+// Stage is quick: what the tests stage can be started, or is to fail there.
+func (r *runtime) Stage(context.Context, runner.Instance) error { return nil }
 
 // Release gives the manifest of any version.
 func (n *node) Release(_ context.Context, service, version string) (artifact.Manifest, error) {
 	return artifact.Manifest{Service: service, Version: version, SHA256: "sha-of-" + version}, nil
 }
 
+// Dir is where a version is unpacked.
+func (n *node) Dir(m artifact.Manifest) string { return filepath.Join(n.root, "releases", m.Version) }
+
 // Stage unpacks a version: the sample app, whose name says how it behaves.
 func (n *node) Stage(_ context.Context, m artifact.Manifest, _ func(done, total int64)) (string, error) {
 	if err := n.stage(m.Version); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(n.root, "releases", m.Version)
+	dir := n.Dir(m)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -239,7 +248,7 @@ func (n *node) Stage(_ context.Context, m artifact.Manifest, _ func(done, total 
 // agent is a new agent on the node's data directory.
 func (n *node) agent() *rolling.Agent {
 	return &rolling.Agent{
-		Consul: n.consul, Keys: n.keys, Node: nodeName, Address: n.address, Root: n.root, Runtime: n.runtime, Stager: n, Releases: n,
+		Consul: n.consul, Keys: n.keys, Node: nodeName, Address: n.address, Root: n.root, Runtimes: map[string]runner.Runtime{spec.RuntimeProcess: n.runtime}, Stager: n, Releases: n,
 		TTL: n.ttl, LockDelay: time.Millisecond, Reassert: n.again, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
 	}
 }
@@ -283,7 +292,7 @@ func (n *node) unit() string { return pools.ID(n.service.Name, spec.Blue) }
 // processes are the service's processes on this node.
 func (n *node) processes() []runner.Handle {
 	n.Helper()
-	found, err := n.runtime.Find(context.WithoutCancel(n.Context()), n.instance())
+	found, err := n.runtime.Find(context.WithoutCancel(n.Context()), runner.Instance{ID: n.instance(), LogFile: filepath.Join(n.root, "logs", n.unit()+".log")})
 	must(n.T, err)
 	return found
 }
@@ -327,13 +336,21 @@ func (n *node) apply() {
 // roll writes the record of a rollout that rolls the blue pool.
 func (n *node) roll(id, version string) {
 	n.Helper()
-	n.put(n.keys.Rollout(n.service.Name), rollout.Record{ID: id, Service: n.service.Name, Version: version, Pool: spec.Blue, Phase: rollout.Rolling})
+	n.record(&rollout.Record{ID: id, Service: n.service.Name, Version: version, Pool: spec.Blue, Phase: rollout.Rolling})
+}
+
+// record has a rollout's record and the live record say what is to be done.
+func (n *node) record(r *rollout.Record) {
+	n.Helper()
+	n.rollout = r
+	n.put(n.keys.Order(n.service.Name), rollout.OrderOf(n.rollout, n.liveRecord))
 }
 
 // live writes the live record.
 func (n *node) live(version string, generation uint64) {
 	n.Helper()
-	n.put(n.keys.Live(n.service.Name), pools.Live{Service: n.service.Name, Pool: spec.Blue, Version: version, Generation: generation})
+	n.liveRecord = &pools.Live{Service: n.service.Name, Pool: spec.Blue, Version: version, Generation: generation}
+	n.record(n.rollout)
 }
 
 // deployed has a version running on the node, with a peer that holds the

@@ -19,7 +19,6 @@ import (
 // the catalog.
 func (u *unit) prove(ctx context.Context) error {
 	move := *u.state.Move
-	u.registerOrWarn(ctx, move.Service, move.To)
 	// An agent that was away past the deadline must not take a healthy version
 	// for a failed one: it gets at least the time to look.
 	health := move.Service.Health
@@ -32,7 +31,7 @@ func (u *unit) prove(ctx context.Context) error {
 	defer cancel()
 	err := u.healthy(looking, move.Service, move.To, move.Service.Roll.MinHealthyTime.Std())
 	if err == nil {
-		u.registerOrWarn(looking, move.Service, move.To)
+		u.registerOrWarn(looking, move.Service, move.To, true)
 		u.maintain(looking, false, "")
 		err = u.passes(looking, move)
 	}
@@ -45,22 +44,30 @@ func (u *unit) prove(ctx context.Context) error {
 	case err != nil:
 		return u.refuse(ctx, err.Error())
 	}
+	old, oldService := u.state.Running, u.state.Service
 	u.state.Service, u.state.Running, u.state.Move, u.state.Refused = move.Service, &move.To, nil, nil
 	u.save()
-	u.crashes = 0
+	u.crashes, u.refused = 0, false
 	u.log.InfoContext(ctx, "replaced", "version", move.To.Version)
-	u.watchEnd(ctx, move.To.Handle)
-	if session := u.agent.current(); session != nil {
-		u.say(ctx, session, u.want(), rollout.Running, "")
+	u.finish(ctx, move.Slot, rollout.Running, "")
+	if rt, err := u.agent.runtime(move.Service.Runtime.Kind); err == nil {
+		u.watchEnd(ctx, rt, move.To.Handle)
 	}
-	u.releaseSlot(ctx, move.Slot)
+	if old != nil && u.preloadID(*old) != u.preloadID(move.To) {
+		u.cleanup(ctx, oldService, old)
+	}
 	return nil
 }
 
 // healthy waits until the version answers its health check for an unbroken
 // time, and fails when its process ends or ctx does.
 func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken time.Duration) error {
-	const every = 200 * time.Millisecond
+	rt, err := u.agent.runtime(s.Runtime.Kind)
+	if err != nil {
+		return err
+	}
+	// Often at first: most services are up soon, and the next node waits.
+	every := 5 * time.Millisecond
 	client := &http.Client{
 		Timeout:       s.Health.Timeout.Std(),
 		Transport:     &http.Transport{DisableKeepAlives: true},
@@ -70,10 +77,14 @@ func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken ti
 	var since time.Time
 	last := errors.New("no answer yet")
 	for {
-		alive, err := u.agent.Runtime.Running(ctx, run.Handle)
-		if err == nil && !alive {
-			return fmt.Errorf("version %s ended by itself before it was healthy (last health check: %w); its output is in %s",
-				run.Version, last, u.instance(s, run).LogFile)
+		status, err := rt.Status(ctx, run.Handle)
+		if err == nil && (!status.Running || status.Restarts > 0) {
+			why := ""
+			if status.Why != "" {
+				why = " (" + status.Why + ")"
+			}
+			return fmt.Errorf("version %s ended by itself before it was healthy%s (last health check: %w); its output is in %s",
+				run.Version, why, last, u.instance(s, run).LogFile)
 		}
 		if last = probe(ctx, client, url); last != nil {
 			since = time.Time{}
@@ -83,7 +94,12 @@ func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken ti
 		if !since.IsZero() && time.Since(since) >= unbroken {
 			return nil
 		}
-		sleep(ctx, every)
+		pause := every
+		if !since.IsZero() {
+			pause = min(pause, max(unbroken-time.Since(since), time.Millisecond))
+		}
+		sleep(ctx, pause)
+		every = min(2*every, 200*time.Millisecond)
 		if ctx.Err() != nil {
 			if last == nil {
 				last = fmt.Errorf("it was healthy for %s only", time.Since(since).Round(time.Millisecond))
@@ -113,10 +129,10 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 // passes waits until the catalog shows this node passing with the version, so
 // that the slot is given back only when the next node may count on this one.
 func (u *unit) passes(ctx context.Context, move Move) error {
-	for {
-		now, err := pools.Read(ctx, u.agent.Consul, u.service)
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		now, err := pools.ReadNode(ctx, u.agent.Consul, u.service, u.agent.Node)
 		if err == nil {
-			in, found := now[u.pool].On(u.agent.Node)
+			in, found := now[u.pool]
 			switch {
 			case !found:
 				err = fmt.Errorf("version %s answers on the node, but Consul's catalog does not have it", move.To.Version)
@@ -128,10 +144,10 @@ func (u *unit) passes(ctx context.Context, move Move) error {
 				return nil
 			}
 			// Consul may have been away for what prove told it.
-			u.registerOrWarn(ctx, move.Service, move.To)
+			u.registerOrWarn(ctx, move.Service, move.To, true)
 			u.maintain(ctx, false, "")
 		}
-		sleep(ctx, 100*time.Millisecond)
+		sleep(ctx, pause)
 		if ctx.Err() != nil {
 			return err
 		}

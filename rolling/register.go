@@ -21,7 +21,7 @@ func (u *unit) register(ctx context.Context) error {
 	}
 	// As it was started, not as it is wanted by now: a new port or health
 	// check comes with the next version that is started.
-	return u.announce(ctx, u.state.Service, *run)
+	return u.announce(ctx, u.state.Service, *run, false)
 }
 
 // reassert has what the local Consul agent has lost registered again.
@@ -44,10 +44,11 @@ func (u *unit) reassert(ctx context.Context) error {
 }
 
 // announce registers a version on the local Consul agent, unless that is done.
-func (u *unit) announce(ctx context.Context, s spec.Service, run Run) error {
+// One that was seen to be healthy just now passes from the start.
+func (u *unit) announce(ctx context.Context, s spec.Service, run Run, healthy bool) error {
 	r := pools.Registration{
 		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
-		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.live,
+		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.deploy.Live.Pool == u.pool, Healthy: healthy,
 	}
 	if u.registered != nil && same(*u.registered, r) {
 		return nil
@@ -76,8 +77,8 @@ func (a *Agent) reassertEvery() time.Duration {
 // callTimeout bounds a call to the local Consul agent.
 const callTimeout = 5 * time.Second
 
-func (u *unit) registerOrWarn(ctx context.Context, s spec.Service, run Run) {
-	if err := u.announce(ctx, s, run); err != nil {
+func (u *unit) registerOrWarn(ctx context.Context, s spec.Service, run Run, healthy bool) {
+	if err := u.announce(ctx, s, run, healthy); err != nil {
 		u.log.WarnContext(ctx, "register", "error", err)
 	}
 }

@@ -95,7 +95,8 @@ func leavesAnOperatorsMaintenanceAlone(n *node) {
 	want("after a new registration")
 
 	n.end()
-	must(n.T, n.consul.Delete(n.Context(), n.keys.Live(n.service.Name)))
+	n.liveRecord = nil
+	n.record(n.rollout)
 	n.begin()
 	tagged("idle")
 	want("after a restart of the agent")

@@ -10,20 +10,100 @@ import (
 	"switchd/rollout"
 )
 
-// report says in Consul where this node is with a version. The key is bound to
-// the agent's session: a dead agent's report goes away with it.
-func (a *Agent) report(ctx context.Context, session *consul.Session, service, version, reason string, state rollout.ReportState, why string) error {
-	value, err := json.Marshal(rollout.Report{Rollout: reason, State: state, Why: why, At: time.Now().UTC()})
+// say reports to the engine, where it waits for that, when there is something
+// new to say.
+func (u *unit) say(ctx context.Context, session *consul.Session, want Want, state rollout.ReportState, why string) {
+	u.tellEngine(ctx, session, want, rollout.Report{State: state, Why: why})
+}
+
+// sayProgress reports how far a fetch is, and tells when to do it again.
+func (u *unit) sayProgress(ctx context.Context, session *consul.Session, want Want, progress rollout.Progress) time.Duration {
+	if wait := progressReport - time.Since(u.saidAt); wait > 0 {
+		return wait
+	}
+	u.tellEngine(ctx, session, want, rollout.Report{State: rollout.Fetching, Progress: &progress})
+	return progressReport
+}
+
+// reportOp is a report as one operation of a transaction; false: nobody waits
+// for it.
+func (u *unit) reportOp(session *consul.Session, want Want, state rollout.ReportState, why string) (consul.Op, bool, error) {
+	if !want.Report {
+		return consul.Op{}, false, nil
+	}
+	value, err := u.reportValue(want, rollout.Report{State: state, Why: why})
 	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return consul.Op{}, false, err
 	}
-	key := a.Keys.Staging(service, version, a.Node)
-	ok, err := session.Acquire(ctx, key, value)
+	return session.Lock(u.reportKey(want), value), true, nil
+}
+
+// told notes what was reported along with something else.
+func (u *unit) told(session *consul.Session, want Want, state rollout.ReportState, why string) {
+	if want.Report {
+		u.reported, u.said, u.saidAt = u.reportKey(want), saidText(session, want, rollout.Report{State: state, Why: why}), time.Now()
+	}
+}
+
+func (u *unit) reportKey(want Want) string {
+	return u.agent.Keys.Staging(u.service, want.Version, u.agent.Node)
+}
+
+func (u *unit) reportValue(want Want, r rollout.Report) ([]byte, error) {
+	r.Rollout, r.Pool, r.At = want.Reason, u.pool, time.Now().UTC()
+	value, err := json.Marshal(r)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("write the report: %w", err)
 	}
-	if !ok {
-		return fmt.Errorf("report to %s: it is held by another session, probably a former one of this node", key)
+	return value, nil
+}
+
+// saidText tells two reports apart.
+func saidText(session *consul.Session, want Want, r rollout.Report) string {
+	text := session.ID() + " " + want.Reason + " " + string(r.State) + " " + r.Why
+	if r.Progress != nil {
+		text += fmt.Sprint(*r.Progress)
 	}
-	return nil
+	return text
+}
+
+// tellEngine writes the report. Its key is bound to the agent's session: a dead
+// agent's report goes away with it.
+func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Want, r rollout.Report) {
+	if !want.Report {
+		u.retract(ctx)
+		return
+	}
+	key, text := u.reportKey(want), saidText(session, want, r)
+	if u.reported == key && u.said == text {
+		return
+	}
+	if u.reported != key {
+		u.retract(ctx) // of a former rollout
+	}
+	value, err := u.reportValue(want, r)
+	if err == nil {
+		var ok bool
+		ok, err = session.Acquire(ctx, key, value)
+		if err == nil && !ok {
+			err = fmt.Errorf("%s is held by another session, probably a former one of this node", key)
+		}
+	}
+	if err != nil {
+		u.log.WarnContext(ctx, "report", "error", err)
+		return
+	}
+	u.reported, u.said, u.saidAt = key, text, time.Now()
+}
+
+// retract takes the last report back when nobody waits for it any more.
+func (u *unit) retract(ctx context.Context) {
+	if u.reported == "" {
+		return
+	}
+	if err := u.agent.Consul.Delete(ctx, u.reported); err != nil {
+		u.log.WarnContext(ctx, "retract the report", "error", err)
+		return
+	}
+	u.reported, u.said = "", ""
 }

@@ -2,6 +2,7 @@ package rolling
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"switchd/rollout"
@@ -19,7 +20,7 @@ func (u *unit) refuse(ctx context.Context, why string) error {
 func (u *unit) restore(ctx context.Context) error {
 	move := u.state.Move
 	if old := u.state.Running; old == nil {
-		if err := u.stopFound(ctx, u.instance(move.Service, move.To)); err != nil {
+		if err := u.stopNew(ctx, *move); err != nil {
 			return err
 		}
 		u.deregister(ctx)
@@ -28,7 +29,6 @@ func (u *unit) restore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		u.registerOrWarn(ctx, u.state.Service, back)
 		waitCtx, cancel := context.WithTimeout(ctx, u.state.Service.Roll.HealthyDeadline.Std())
 		err = u.healthy(waitCtx, u.state.Service, back, 0)
 		cancel()
@@ -38,36 +38,51 @@ func (u *unit) restore(ctx context.Context) error {
 		if err != nil {
 			u.log.ErrorContext(ctx, "the former version is not healthy either", "version", back.Version, "error", err)
 		}
+		u.registerOrWarn(ctx, u.state.Service, back, err == nil)
 		u.maintain(ctx, false, "")
 	}
 	u.state.Move = nil
 	u.save()
-	if session := u.agent.current(); session != nil {
-		u.say(ctx, session, u.want(), rollout.Broken, u.state.Refused.Why)
-	}
-	u.releaseSlot(ctx, move.Slot)
+	u.unload(ctx, &move.To)
+	u.finish(ctx, move.Slot, rollout.Broken, u.state.Refused.Why)
 	return nil
 }
 
 // startAgain starts the former version in the new one's place, unless it runs
 // already: a former agent may have come this far.
 func (u *unit) startAgain(ctx context.Context, move Move, old Run) (Run, error) {
-	alive, err := u.agent.Runtime.Running(ctx, old.Handle)
+	rt, err := u.agent.runtime(u.state.Service.Runtime.Kind)
+	if err != nil {
+		return old, err
+	}
+	status, err := u.status(ctx, rt, old)
 	if err != nil {
 		return old, fmt.Errorf("look after the former version: %w", err)
 	}
-	if alive {
+	if status.Running {
 		return old, nil
 	}
-	if err := u.stopFound(ctx, u.instance(move.Service, move.To)); err != nil {
+	if err := u.stopNew(ctx, move); err != nil {
 		return old, err
 	}
-	if old.Handle, err = u.agent.Runtime.Start(ctx, u.instance(u.state.Service, old)); err != nil {
+	if err := u.preload(ctx, u.state.Service, old); err != nil {
+		u.log.WarnContext(ctx, "starting without its files in memory", "error", err)
+	}
+	if old.Handle, err = rt.Start(ctx, u.instance(u.state.Service, old)); err != nil {
 		return old, fmt.Errorf("start the former version again: %w", err)
 	}
 	u.state.Running = &old
 	u.save()
 	u.log.InfoContext(ctx, "restored", "version", old.Version, "handle", old.Handle)
-	u.watchEnd(ctx, old.Handle)
+	u.watchEnd(ctx, rt, old.Handle)
 	return old, nil
+}
+
+// stopNew stops the version that failed.
+func (u *unit) stopNew(ctx context.Context, move Move) error {
+	rt, err := u.agent.runtime(move.Service.Runtime.Kind)
+	if errors.Is(err, errNoRuntime) {
+		return nil // nothing can have been started
+	}
+	return stopFound(ctx, rt, u.instance(move.Service, move.To))
 }

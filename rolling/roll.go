@@ -2,105 +2,130 @@ package rolling
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"switchd/consul"
+	"switchd/pools"
 	"switchd/rollout"
 )
 
 // roll replaces what runs by the staged version, when it is this node's turn.
 func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) time.Duration {
 	s := u.order.service
-	passes, refusal, err := u.agent.foresee(ctx, s, u.pool)
+	members, err := u.agent.members(ctx, s, u.pool)
 	if err != nil {
-		u.log.WarnContext(ctx, "look at the pool", "error", err)
-		return retryEvery
+		return u.later(ctx, "count the pool", err)
 	}
-	// Who does not pass needs no turn: its stop takes nothing away, and it may
-	// be what the quorum of the head of the queue waits for.
-	if want.Report && passes {
+	limit := s.Roll.MaxUnavailable.AtMost(members)
+	slots := u.agent.Keys.Slots(u.service, u.pool)
+
+	begun := true
+	if want.Report {
+		passes, err := u.agent.passing(ctx, u.service, u.pool)
+		if err != nil {
+			return u.later(ctx, "look at the node", err)
+		}
 		entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
 		if err != nil {
-			u.log.WarnContext(ctx, "read the queue", "error", err)
-			return retryEvery
+			return u.later(ctx, "read the queue", err)
 		}
-		if ahead := u.ahead(entries, want); ahead != "" {
-			u.watchQueue(ctx, want)
-			u.say(ctx, session, want, rollout.Waiting, "for its turn after "+ahead)
+		t := lookAt(reportsOf(entries, want), u.agent.Node, u.pool, s.Roll, limit)
+		limit, begun = t.limit, t.begun
+		switch {
+		case t.hold != "":
+			u.await(ctx, u.agent.Keys.Stagings(u.service, want.Version))
+			u.say(ctx, session, want, rollout.Waiting, t.hold)
 			return recheckEvery
+		// Who does not pass needs no turn: its stop takes nothing away, and it
+		// may be what the quorum of the head of the queue waits for.
+		case t.after != "" && passes:
+			u.await(ctx, u.agent.Keys.Staging(u.service, want.Version, t.after))
+			u.say(ctx, session, want, rollout.Staged, "")
+			return restEvery
 		}
 	}
-	if refusal != nil {
-		u.watchQueue(ctx, want)
-		u.say(ctx, session, want, rollout.Waiting, refusal.Error())
-		return recheckEvery
+	if wait := u.stagger(ctx, s.Roll.Stagger.Std(), begun); wait > 0 {
+		u.say(ctx, session, want, rollout.Waiting, fmt.Sprintf("for %s after the node before it (stagger)", s.Roll.Stagger))
+		return wait
+	}
+	// A slot that is no use is not taken: every write of one wakes others.
+	if u.refused {
+		refusal, err := u.agent.foresee(ctx, s, u.pool, members)
+		if err != nil {
+			return u.later(ctx, "look at the pool", err)
+		}
+		if refusal != nil {
+			u.await(ctx, slots)
+			u.say(ctx, session, want, rollout.Waiting, refusal.Error())
+			return quorumEvery
+		}
 	}
 	u.slotless = false
-	slot, why, err := u.agent.takeSlot(ctx, session, s, u.pool)
+	slot, why, err := u.takeSlot(ctx, session, want, limit)
 	if err != nil {
-		u.log.WarnContext(ctx, "take a slot", "error", err)
-		return retryEvery
+		return u.later(ctx, "take a slot", err)
 	}
 	if slot == "" {
-		u.watchQueue(ctx, want)
+		u.await(ctx, slots)
 		u.say(ctx, session, want, rollout.Waiting, why)
 		return recheckEvery
 	}
-	u.state.Move = &Move{Reason: want.Reason, Service: s, To: *u.staged, Slot: slot, Step: Stopping}
+	u.unwatch()
+	u.state.Move = &Move{Reason: want.Reason, Service: s, Slot: slot, Step: Stopping, Leave: want.Leave}
+	if !want.Leave {
+		u.state.Move.To = *u.staged
+	}
 	u.save()
 	err = u.carryOn(ctx)
 	var refused *quorumError
 	switch {
 	case errors.As(err, &refused):
-		u.watchQueue(ctx, want)
+		u.refused = true
+		u.await(ctx, slots)
 		u.say(ctx, session, want, rollout.Waiting, refused.why)
-		return time.Second
+		return quorumEvery
 	case err != nil:
-		u.log.WarnContext(ctx, "replacement interrupted, going on", "error", err)
-		return retryEvery
+		return u.later(ctx, "replacement interrupted, going on", err)
 	}
 	return 0
 }
 
-// ahead names the node whose turn it is before this one's, "" if it is this
-// one's.
-func (u *unit) ahead(entries []consul.Entry, want Want) string {
-	states := make(map[string]rollout.Report, len(entries))
+// quorumEvery is how soon a node looks again that the quorum does not let go.
+const quorumEvery = time.Second
+
+func (u *unit) later(ctx context.Context, what string, err error) time.Duration {
+	u.log.WarnContext(ctx, what, "error", err)
+	return retryEvery
+}
+
+// stagger is how long the node waits for the one before it to have been down
+// long enough ago. That is told by the slots' lock counts and this node's own
+// clock: from when it saw a slot taken, whatever other nodes take the time for.
+func (u *unit) stagger(ctx context.Context, least time.Duration, begun bool) time.Duration {
+	if least <= 0 || !begun {
+		return 0
+	}
+	entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
+	if err != nil {
+		return u.later(ctx, "read the slots", err)
+	}
+	var takes uint64
 	for _, e := range entries {
-		var r rollout.Report
-		if json.Unmarshal(e.Value, &r) == nil {
-			states[consul.Base(e.Key)] = r
-		}
+		takes += e.Locks
 	}
-	waiting := queue(entries, states, want.Reason)
-	for i, node := range waiting {
-		if node == u.agent.Node && i >= u.order.service.Roll.MaxUnavailable {
-			return waiting[i-1]
-		}
+	if takes != u.takes {
+		u.takes, u.takesAt = takes, time.Now()
 	}
-	return ""
+	if takes == 0 {
+		return 0
+	}
+	return least - time.Since(u.takesAt)
 }
 
-// watchQueue wakes the unit when the slots, the queue or the pool's health
-// change.
-func (u *unit) watchQueue(ctx context.Context, want Want) {
-	if u.watching != nil && u.watchedFor == want.Reason {
-		return
-	}
-	u.unwatchQueue()
-	ctx, u.watching = context.WithCancel(ctx)
-	u.watchedFor = want.Reason
-	for _, prefix := range []string{u.agent.Keys.Slots(u.service, u.pool), u.agent.Keys.Stagings(u.service, want.Version)} {
-		go u.agent.Consul.WatchPrefix(ctx, prefix, func(consul.Seen[[]consul.Entry]) { u.poke() })
-	}
-	go u.agent.Consul.WatchServiceChanges(ctx, u.service, u.poke)
-}
-
-func (u *unit) unwatchQueue() {
-	if u.watching != nil {
-		u.watching()
-		u.watching = nil
-	}
+// passing tells whether the node's own instance passes.
+func (a *Agent) passing(ctx context.Context, service, pool string) (bool, error) {
+	now, err := pools.ReadNode(ctx, a.Consul, service, a.Node)
+	return now[pool].Passing, err
 }

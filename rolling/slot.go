@@ -1,8 +1,8 @@
 package rolling
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -26,9 +26,10 @@ type holder struct {
 // stop the catalog may not show yet. Of two nodes that hold slots, only the
 // later one yields, so that they never yield to each other for ever.
 //
-// A node that doesn't pass anyway takes nothing away by being stopped.
-func mayGoDown(pool pools.Pool, node string, holders []holder, quorum int) error {
-	if in, found := pool.On(node); !found || !in.Passing {
+// A node that doesn't pass anyway takes nothing away by being stopped, unless
+// it was drained for just that and could pass again.
+func mayGoDown(pool pools.Pool, node string, holders []holder, quorum int, drained bool) error {
+	if in, found := pool.On(node); !drained && (!found || !in.Passing) {
 		return nil
 	}
 	i := slices.IndexFunc(holders, func(h holder) bool { return h.node == node })
@@ -56,86 +57,90 @@ func mayGoDown(pool pools.Pool, node string, holders []holder, quorum int) error
 	return fmt.Errorf("%s", text)
 }
 
-// queue is the order in which nodes may take slots: first staged, first to
-// go; ties by name. The reports are bound to sessions, so a dead head leaves
-// the queue by itself.
-func queue(entries []consul.Entry, states map[string]rollout.Report, reason string) []string {
-	entries = slices.Clone(entries)
-	slices.SortFunc(entries, func(a, b consul.Entry) int {
-		return cmp.Or(cmp.Compare(a.Created, b.Created), strings.Compare(a.Key, b.Key))
-	})
-	var nodes []string
-	for _, e := range entries {
-		node := consul.Base(e.Key)
-		r := states[node]
-		if r.Rollout == reason && (r.State == rollout.Staged || r.State == rollout.Waiting) {
-			nodes = append(nodes, node)
-		}
+// members is how many nodes belong to a pool, whether they are up or not.
+// Consul is asked only where the spec counts in percentages.
+func (a *Agent) members(ctx context.Context, s spec.Service, pool string) (int, error) {
+	if n := len(s.Pools[pool].Nodes); n > 0 || !s.Roll.Quorum.Percent && !s.Roll.MaxUnavailable.Percent {
+		return n, nil
 	}
-	return nodes
+	nodes, err := a.Consul.NodesWith(ctx, s.Pools[pool].NodeMeta)
+	return len(nodes), err
 }
 
-// takeSlot tries once to take one of the pool's slots. The key is "" with the
-// reason when that is not possible now.
-func (a *Agent) takeSlot(ctx context.Context, session *consul.Session, s spec.Service, pool string) (key, why string, err error) {
-	entries, err := a.Consul.List(ctx, a.Keys.Slots(s.Name, pool))
+// takeSlot tries once to take one of the pool's slots, and reports it in the
+// same write. The key is "" with the reason when that is not possible now.
+func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want, limit int) (key, why string, err error) {
+	entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
 	if err != nil {
 		return "", "", err
 	}
 	held := make(map[string]consul.Entry)
+	var holders []string
 	for _, e := range entries {
+		if e.Session == session.ID() {
+			return e.Key, "", nil
+		}
 		if e.Session != "" {
 			held[e.Key] = e
+			holders = append(holders, string(e.Value))
 		}
 	}
-	var holders []string
-	for n := range s.Roll.MaxUnavailable {
-		key := a.Keys.Slot(s.Name, pool, n)
-		if e, found := held[key]; found {
-			if e.Session == session.ID() {
-				return key, "", nil
-			}
-			holders = append(holders, string(e.Value))
+	if len(held) >= limit {
+		return "", "all slots are taken, by " + strings.Join(holders, ", "), nil
+	}
+	for n := range limit {
+		key := u.agent.Keys.Slot(u.service, u.pool, n)
+		if _, taken := held[key]; taken {
 			continue
 		}
-		ok, err := session.Acquire(ctx, key, []byte(a.Node))
+		ops := []consul.Op{session.Lock(key, []byte(u.agent.Node))}
+		report, waited, err := u.reportOp(session, want, rollout.Replacing, "")
 		if err != nil {
 			return "", "", err
 		}
-		if ok {
-			return key, "", nil
+		if waited {
+			ops = append(ops, report)
 		}
-		holders = append(holders, "a lock-delay")
+		switch err := u.agent.Consul.Txn(ctx, "take slot "+key, ops...); {
+		case err == nil:
+			u.told(session, want, rollout.Replacing, "")
+			return key, "", nil
+		case !errors.Is(err, consul.ErrFenced):
+			return "", "", err
+		}
+		holders = append(holders, "somebody who was faster, or a lock-delay")
 	}
 	return "", "all slots are taken, by " + strings.Join(holders, ", "), nil
 }
 
 // checkQuorum reads consistently whether this node, which holds a slot, may go
 // down. A plain error means that it could not be read.
-func (a *Agent) checkQuorum(ctx context.Context, s spec.Service, pool string) (refusal, err error) {
+func (u *unit) checkQuorum(ctx context.Context, s spec.Service, drained bool) (refusal, err error) {
+	members, err := u.agent.members(ctx, s, u.pool)
+	if err != nil {
+		return nil, err
+	}
+	now, holders, err := u.agent.lookAround(ctx, s, u.pool)
+	if err != nil {
+		return nil, err
+	}
+	return mayGoDown(now, u.agent.Node, holders, s.Roll.Quorum.AtLeast(members), drained), nil
+}
+
+// foresee tells what checkQuorum would say if this node took a slot now.
+func (a *Agent) foresee(ctx context.Context, s spec.Service, pool string, members int) (refusal, err error) {
 	now, holders, err := a.lookAround(ctx, s, pool)
 	if err != nil {
 		return nil, err
 	}
-	return mayGoDown(now, a.Node, holders, s.Roll.Quorum), nil
-}
-
-// foresee tells what checkQuorum would say if this node took a slot now, and
-// whether it passes: a slot that is no use is not taken, since every write of
-// one wakes all that wait.
-func (a *Agent) foresee(ctx context.Context, s spec.Service, pool string) (passes bool, refusal, err error) {
-	now, holders, err := a.lookAround(ctx, s, pool)
-	if err != nil {
-		return false, nil, err
-	}
-	in, _ := now.On(a.Node)
 	if !slices.ContainsFunc(holders, func(h holder) bool { return h.node == a.Node }) {
 		holders = append(holders, holder{node: a.Node, order: math.MaxUint64})
 	}
-	return in.Passing, mayGoDown(now, a.Node, holders, s.Roll.Quorum), nil
+	return mayGoDown(now, a.Node, holders, s.Roll.Quorum.AtLeast(members), false), nil
 }
 
-// lookAround reads the pool and who holds its slots.
+// lookAround reads the pool and who holds its slots. The slots come first:
+// whoever takes one later is behind this node and yields to it.
 func (a *Agent) lookAround(ctx context.Context, s spec.Service, pool string) (pools.Pool, []holder, error) {
 	entries, err := a.Consul.List(ctx, a.Keys.Slots(s.Name, pool))
 	if err != nil {

@@ -9,9 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"switchd/consul"
 	"switchd/pools"
-	"switchd/rollout"
 )
 
 // pool is a model of one pool whose nodes replace their service, each deciding
@@ -82,7 +80,7 @@ func (p *pool) act(node string, late func(string) bool) {
 	case p.done[node]:
 	case !holds && !p.foresaw[node]:
 		// As foresee does it, in one look.
-		p.foresaw[node] = mayGoDown(p.view(late), node, append(p.held(), holder{node: node, order: p.index + 1}), p.quorum) == nil
+		p.foresaw[node] = mayGoDown(p.view(late), node, append(p.held(), holder{node: node, order: p.index + 1}), p.quorum, false) == nil
 	case !holds:
 		p.foresaw[node] = false
 		if len(p.holders) < p.slots {
@@ -101,7 +99,7 @@ func (p *pool) act(node string, late func(string) bool) {
 	case p.read[node] == nil:
 		p.read[node] = p.held()
 	default:
-		if mayGoDown(p.view(late), node, p.read[node], p.quorum) == nil {
+		if mayGoDown(p.view(late), node, p.read[node], p.quorum, false) == nil {
 			p.allowed[node] = true
 		} else {
 			delete(p.holders, node)
@@ -159,7 +157,7 @@ func TestMayGoDown_LetsTheFirstOfTheHoldersGo(t *testing.T) {
 		if slices.ContainsFunc(held, func(h holder) bool { return h.order == first.order && h.node != first.node }) {
 			return
 		}
-		if err := mayGoDown(seen, first.node, held, quorum); err != nil {
+		if err := mayGoDown(seen, first.node, held, quorum, false); err != nil {
 			t.Fatalf("the first of %v may not go: %v", held, err)
 		}
 	})
@@ -168,46 +166,22 @@ func TestMayGoDown_LetsTheFirstOfTheHoldersGo(t *testing.T) {
 func TestMayGoDown_SaysWhyNot(t *testing.T) {
 	t.Parallel()
 	seen := pools.Pool{{Node: "n1", Passing: true}, {Node: "n2", Passing: true}, {Node: "n3"}}
-	err := mayGoDown(seen, "n1", []holder{{"n1", 7}}, 2)
+	err := mayGoDown(seen, "n1", []holder{{"n1", 7}}, 2, false)
 	want := "the quorum of 2 would not hold: without n1, 1 nodes pass (down or about to be: n3)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
-	if err := mayGoDown(seen, "n1", []holder{{"n2", 7}}, 1); err == nil || !strings.Contains(err.Error(), "holds no slot") {
+	if err := mayGoDown(seen, "n1", []holder{{"n2", 7}}, 1, false); err == nil || !strings.Contains(err.Error(), "holds no slot") {
 		t.Errorf("without a slot: %v", err)
 	}
-	if err := mayGoDown(seen, "n3", nil, 3); err != nil {
+	if err := mayGoDown(seen, "n3", nil, 3, false); err != nil {
 		t.Errorf("a node that doesn't pass: %v, want no objection", err)
 	}
-	if err := mayGoDown(seen, "n4", nil, 3); err != nil {
+	if err := mayGoDown(seen, "n4", nil, 3, false); err != nil {
 		t.Errorf("a node that isn't in the catalog: %v, want no objection", err)
 	}
-}
-
-func TestQueue_IsInTheOrderOfStaging(t *testing.T) {
-	t.Parallel()
-	entry := func(node string, created uint64) consul.Entry {
-		return consul.Entry{Key: "switchd/test/staging/web/2/" + node, Created: created}
-	}
-	report := func(state rollout.ReportState) rollout.Report { return rollout.Report{Rollout: "r1", State: state} }
-	states := map[string]rollout.Report{
-		"late": report(rollout.Staged), "b": report(rollout.Waiting), "a": report(rollout.Staged), "first": report(rollout.Waiting),
-		"runs": report(rollout.Running), "fetches": report(rollout.Fetching), "broken": report(rollout.Broken), "replaces": report(rollout.Replacing),
-		"other": {Rollout: "r0", State: rollout.Staged},
-	}
-	entries := []consul.Entry{
-		entry("late", 90), entry("b", 20), entry("a", 20), entry("first", 10), entry("runs", 1), entry("fetches", 2),
-		entry("broken", 3), entry("replaces", 4), entry("other", 5), entry("mute", 6),
-	}
-	want := []string{"first", "a", "b", "late"}
-	if got := queue(entries, states, "r1"); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	// The report of a dead head goes with its session.
-	if got := queue(slices.Delete(slices.Clone(entries), 3, 4), states, "r1"); !slices.Equal(got, want[1:]) {
-		t.Errorf("without the head: got %v, want %v", got, want[1:])
-	}
-	if consul.Base(entries[0].Key) != "late" {
-		t.Error("the entries that were given are in another order now")
+	// It was drained to be stopped, and would pass again: now it counts.
+	if err := mayGoDown(seen, "n3", []holder{{"n3", 7}}, 3, true); err == nil || !strings.Contains(err.Error(), "quorum of 3") {
+		t.Errorf("a drained node: %v, want the quorum's refusal", err)
 	}
 }

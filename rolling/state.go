@@ -27,27 +27,49 @@ func ReadJournal(dir string) (*Journal, error) {
 }
 
 // States tells the state of all units, by their ID.
-func States(ctx context.Context, journal *Journal, runtime runner.Runtime) (map[string]State, error) {
+func States(ctx context.Context, journal *Journal, runtimes map[string]runner.Runtime) map[string]State {
 	states := make(map[string]State)
 	for id, u := range journal.Units() {
 		var s State
 		if u.Running != nil {
-			s.Version, s.Process = u.Running.Version, "not running"
-			alive, err := runtime.Running(ctx, u.Running.Handle)
-			if err != nil {
-				return nil, fmt.Errorf("look after %s: %w", id, err)
-			}
-			if alive {
-				s.Process = string(u.Running.Handle)
-			}
+			s.Version = u.Running.Version
+			s.Process = processOf(ctx, u, runtimes[u.Service.Runtime.Kind])
 		}
 		if u.Move != nil {
 			s.Next = fmt.Sprintf("%s (%s)", u.Move.To.Version, u.Move.Step)
+			if u.Move.Leave {
+				s.Next = fmt.Sprintf("leaves the pool (%s)", u.Move.Step)
+			}
 		}
 		if u.Refused != nil {
 			s.Note = fmt.Sprintf("refused %s: %s", u.Refused.Reason, u.Refused.Why)
 		}
 		states[id] = s
 	}
-	return states, nil
+	return states
+}
+
+// processOf is what runs, for people.
+func processOf(ctx context.Context, u Unit, rt runner.Runtime) string {
+	if rt == nil {
+		return fmt.Sprintf("no runtime %q here", u.Service.Runtime.Kind)
+	}
+	if u.Running.Handle == "" {
+		return "not running"
+	}
+	status, err := rt.Status(ctx, u.Running.Handle)
+	text := "not running"
+	switch {
+	case err != nil:
+		return "unknown: " + err.Error()
+	case status.Running:
+		text = string(u.Running.Handle)
+	}
+	if status.Restarts > 0 {
+		text += fmt.Sprintf(", restarted %d times", status.Restarts)
+	}
+	if status.Why != "" {
+		text += " (" + status.Why + ")"
+	}
+	return text
 }

@@ -8,6 +8,7 @@ import (
 
 	"switchd/rolling"
 	"switchd/runner"
+	"switchd/runner/process"
 	"switchd/spec"
 )
 
@@ -26,6 +27,7 @@ func TestStates_TellWhatEachUnitDoes(t *testing.T) {
 	must(t, err)
 	must(t, journal.SetUnit("web-blue", rolling.Unit{
 		Name: "web", Pool: spec.Blue,
+		Service: spec.Service{Runtime: spec.Runtime{Kind: spec.RuntimeProcess}},
 		Running: &rolling.Run{Version: "1", Handle: "pid:99999999:1:another-boot"},
 		Move:    &rolling.Move{To: rolling.Run{Version: "2"}, Step: rolling.Proving},
 		Refused: &rolling.Refusal{Reason: "r1", Why: "it was sick"},
@@ -33,9 +35,8 @@ func TestStates_TellWhatEachUnitDoes(t *testing.T) {
 	must(t, journal.SetUnit("web-green", rolling.Unit{Name: "web", Pool: spec.Green}))
 	read, err := rolling.ReadJournal(dir)
 	must(t, err)
-	states, err := rolling.States(t.Context(), read, runner.NewProcess(slog.New(slog.DiscardHandler)))
-	must(t, err)
-	want := rolling.State{Version: "1", Process: "not running", Next: "2 (proving)", Note: "refused r1: it was sick"}
+	states := rolling.States(t.Context(), read, map[string]runner.Runtime{spec.RuntimeProcess: process.New(nil, slog.New(slog.DiscardHandler))})
+	want := rolling.State{Version: "1", Process: "not running (pid 99999999 is gone)", Next: "2 (proving)", Note: "refused r1: it was sick"}
 	if len(states) != 2 || states["web-blue"] != want || states["web-green"] != (rolling.State{}) {
 		t.Errorf("got %+v, want web-blue %+v and an empty web-green", states, want)
 	}

@@ -15,24 +15,27 @@ func (u *unit) supervise(ctx context.Context) error {
 	if run == nil || u.state.Move != nil {
 		return nil
 	}
-	runtime := u.agent.Runtime
-	alive, err := runtime.Running(ctx, run.Handle)
+	runtime, err := u.agent.runtime(u.state.Service.Runtime.Kind)
 	if err != nil {
 		return fmt.Errorf("look after %s %s: %w", u.id, run.Version, err)
 	}
-	if alive {
-		u.watchEnd(ctx, run.Handle)
+	status, err := u.status(ctx, runtime, *run)
+	if err != nil {
+		return fmt.Errorf("look after %s %s: %w", u.id, run.Version, err)
+	}
+	if status.Running {
+		u.watchEnd(ctx, runtime, run.Handle)
 		return nil
 	}
 	inst := u.instance(u.state.Service, *run)
 	// The agent may have died between the start and the note of it.
-	found, err := runtime.Find(ctx, inst.ID)
+	found, err := runtime.Find(ctx, inst)
 	if err != nil {
 		return fmt.Errorf("look for %s: %w", inst.ID, err)
 	}
 	if len(found) > 0 {
 		u.log.InfoContext(ctx, "adopted", "version", run.Version, "handle", found[0])
-		return u.runs(ctx, found[0])
+		return u.runs(ctx, runtime, found[0])
 	}
 	if time.Now().Before(u.nextStart) {
 		return nil
@@ -45,32 +48,43 @@ func (u *unit) supervise(ctx context.Context) error {
 	backoff := min(crashBackoff<<min(u.crashes-1, 10), maxBackoff)
 	u.nextStart = time.Now().Add(backoff)
 	u.log.WarnContext(ctx, "not running, starting it", "version", run.Version, "start", u.crashes)
+	if err := u.preload(ctx, u.state.Service, *run); err != nil {
+		u.log.WarnContext(ctx, "starting without its files in memory", "error", err)
+	}
 	handle, err := runtime.Start(ctx, inst)
 	if err != nil {
 		return err
 	}
-	return u.runs(ctx, handle)
+	return u.runs(ctx, runtime, handle)
+}
+
+// status is that of what the journal says runs.
+func (u *unit) status(ctx context.Context, rt runner.Runtime, run Run) (runner.Status, error) {
+	if run.Handle == "" {
+		return runner.Status{}, nil
+	}
+	return rt.Status(ctx, run.Handle)
 }
 
 // runs notes the handle of the last good version.
-func (u *unit) runs(ctx context.Context, h runner.Handle) error {
+func (u *unit) runs(ctx context.Context, rt runner.Runtime, h runner.Handle) error {
 	run := *u.state.Running
 	run.Handle = h
 	u.state.Running = &run
 	u.save()
-	u.watchEnd(ctx, h)
+	u.watchEnd(ctx, rt, h)
 	return nil
 }
 
 // watchEnd wakes the unit when the process ends.
-func (u *unit) watchEnd(ctx context.Context, h runner.Handle) {
+func (u *unit) watchEnd(ctx context.Context, rt runner.Runtime, h runner.Handle) {
 	if u.watched == h {
 		return
 	}
 	u.watched = h
 	started := time.Now()
 	go func() {
-		if err := u.agent.Runtime.Wait(ctx, h); err != nil {
+		if err := rt.Wait(ctx, h); err != nil {
 			return
 		}
 		if time.Since(started) < steady {

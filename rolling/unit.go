@@ -2,14 +2,12 @@ package rolling
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"time"
 
-	"switchd/artifact"
-	"switchd/consul"
 	"switchd/pools"
 	"switchd/rollout"
 	"switchd/runner"
@@ -30,21 +28,29 @@ type unit struct {
 
 	// What follows belongs to the unit's goroutine.
 	order        *order
+	want         Want // what the order comes down to, as of the last turn
 	state        Unit
+	conform      Want // what the rest of the pool runs
+	conformedAt  time.Time
 	fetch        *fetch
 	staged       *Run // fetched, verified and unpacked
 	stagedFor    string
-	watching     context.CancelFunc // of the queue, while waiting for a slot
+	watching     context.CancelFunc // of what is waited for
 	watchedFor   string
+	refused      bool // by the quorum, the last time
+	takes        uint64
+	takesAt      time.Time     // when takes was seen to change
 	watched      runner.Handle // what waits for its end
 	registered   *pools.Registration
 	registeredAt time.Time
 	slotless     bool // known to hold no slot
+	adopted      bool // or nothing was there to be adopted
 	crashes      int
 	lastStart    time.Time
 	nextStart    time.Time
 	reported     string // the key of the last report, to be taken back
 	said         string // its text
+	saidAt       time.Time
 }
 
 // The pace of a unit.
@@ -88,7 +94,7 @@ func (u *unit) run(ctx context.Context) {
 			u.fetch.cancel()
 			<-u.fetch.done
 		}
-		u.unwatchQueue()
+		u.unwatch()
 	}()
 	for ctx.Err() == nil {
 		wait := min(u.turn(ctx), u.agent.reassertEvery())
@@ -96,6 +102,9 @@ func (u *unit) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case o := <-u.orders:
+			if u.order == nil || !reflect.DeepEqual(o.deploy, u.order.deploy) {
+				u.conformedAt = time.Time{}
+			}
 			u.order = &o
 		case <-u.wake:
 		case <-timer.C:
@@ -119,6 +128,10 @@ func (u *unit) turn(ctx context.Context) time.Duration {
 	if u.order == nil {
 		return u.restart()
 	}
+	if err := u.adopt(ctx); err != nil {
+		u.log.WarnContext(ctx, "look for what runs", "error", err)
+		return retryEvery
+	}
 	if err := u.register(ctx); err != nil {
 		u.log.WarnContext(ctx, "register", "error", err)
 		return retryEvery
@@ -137,27 +150,34 @@ func (u *unit) restart() time.Duration {
 
 // follow does what the order wants about versions.
 func (u *unit) follow(ctx context.Context) time.Duration {
-	want := u.order.want
 	session := u.agent.current()
 	if session == nil {
 		return recheckEvery // keepSession pokes
 	}
+	u.want = u.wanted(ctx)
+	want := u.want
 	u.dropOldFetch(want)
 	if err := u.freeSlots(ctx, session); err != nil {
 		u.log.WarnContext(ctx, "give back the slots", "error", err)
 		return retryEvery
 	}
 	switch {
+	case want.Leave && u.state.Running == nil:
+		u.unwatch()
+		u.forget()
+		return restEvery
+	case want.Leave:
+		return u.roll(ctx, session, want)
 	case want.Version == "":
-		u.unwatchQueue()
+		u.unwatch()
 		u.retract(ctx)
 		return u.restart()
 	case u.state.Refused != nil && u.state.Refused.Reason == want.Reason:
-		u.unwatchQueue()
+		u.unwatch()
 		u.say(ctx, session, want, rollout.Broken, u.state.Refused.Why)
 		return u.restart()
 	case u.state.Running != nil && u.state.Running.Version == want.Version:
-		u.unwatchQueue()
+		u.unwatch()
 		u.say(ctx, session, want, rollout.Running, "")
 		return u.restart()
 	case u.staged == nil || u.stagedFor != want.Reason:
@@ -170,115 +190,15 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 	}
 }
 
-// fetch is a version on its way to this node.
-type fetch struct {
-	reason string
-	cancel context.CancelFunc
-	done   chan struct{}
-	run    Run
-	err    error
-}
-
-func (u *unit) dropOldFetch(want Want) {
-	if u.fetch != nil && u.fetch.reason != want.Reason {
-		u.fetch.cancel()
-		<-u.fetch.done
-		u.fetch = nil
-	}
-}
-
-// stage fetches, verifies and unpacks the wanted version.
-func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) time.Duration {
-	if u.fetch == nil {
-		u.say(ctx, session, want, rollout.Fetching, "")
-		fetchCtx, cancel := context.WithCancel(ctx)
-		f := &fetch{reason: want.Reason, cancel: cancel, done: make(chan struct{})}
-		u.fetch = f
-		go func() {
-			defer u.poke()
-			defer close(f.done)
-			defer cancel()
-			f.run, f.err = u.agent.stage(fetchCtx, u.service, want.Version)
-		}()
-		return restEvery
-	}
-	select {
-	case <-u.fetch.done:
-	default:
-		return restEvery
-	}
-	f := u.fetch
-	u.fetch = nil
-	switch {
-	case ctx.Err() != nil:
-		return 0
-	case f.err == nil:
-		u.staged, u.stagedFor = &f.run, want.Reason
-		u.log.InfoContext(ctx, "staged", "version", want.Version, "dir", f.run.Dir)
-		u.say(ctx, session, want, rollout.Staged, "")
-		return 0
-	case final(f.err):
-		u.log.ErrorContext(ctx, "version refused", "version", want.Version, "error", f.err)
-		u.state.Refused = &Refusal{Reason: want.Reason, Why: f.err.Error()}
-		u.save()
-		u.say(ctx, session, want, rollout.Broken, f.err.Error())
-		return restEvery
-	default:
-		u.log.WarnContext(ctx, "fetch", "version", want.Version, "error", f.err)
-		u.say(ctx, session, want, rollout.Fetching, f.err.Error())
-		return retryEvery
-	}
-}
-
-// final tells whether trying again could not help.
-func final(err error) bool {
-	return errors.Is(err, artifact.ErrUnsigned) || errors.Is(err, artifact.ErrUntrusted) || errors.Is(err, artifact.ErrTooLarge)
-}
-
-func (a *Agent) stage(ctx context.Context, service, version string) (Run, error) {
-	manifest, err := a.Releases.Release(ctx, service, version)
-	if err != nil {
-		return Run{}, err
-	}
-	dir, err := a.Stager.Stage(ctx, manifest, nil)
-	if err != nil {
-		return Run{}, err
-	}
-	return Run{Version: version, Release: manifest.SHA256, Dir: dir}, nil
-}
-
-// say reports to the engine, where it waits for that, when there is something
-// new to say.
-func (u *unit) say(ctx context.Context, session *consul.Session, want Want, state rollout.ReportState, why string) {
-	if !want.Report {
-		u.retract(ctx)
+// forget drops the unit's state once nothing of it runs here any more.
+func (u *unit) forget() {
+	if u.state.Name == "" {
 		return
 	}
-	key := u.agent.Keys.Staging(u.service, want.Version, u.agent.Node)
-	text := session.ID() + " " + want.Reason + " " + string(state) + " " + why
-	if u.reported == key && u.said == text {
-		return
+	u.state = Unit{}
+	if err := u.agent.journal.DropUnit(u.id); err != nil {
+		u.log.Error("journal", "error", err)
 	}
-	if u.reported != key {
-		u.retract(ctx) // of a former rollout
-	}
-	if err := u.agent.report(ctx, session, u.service, want.Version, want.Reason, state, why); err != nil {
-		u.log.WarnContext(ctx, "report", "error", err)
-		return
-	}
-	u.reported, u.said = key, text
-}
-
-// retract takes the last report back when nobody waits for it any more.
-func (u *unit) retract(ctx context.Context) {
-	if u.reported == "" {
-		return
-	}
-	if err := u.agent.Consul.Delete(ctx, u.reported); err != nil {
-		u.log.WarnContext(ctx, "retract the report", "error", err)
-		return
-	}
-	u.reported, u.said = "", ""
 }
 
 // save writes the unit's state to the journal.
@@ -297,19 +217,34 @@ func (u *unit) instance(s spec.Service, run Run) runner.Instance {
 		Service: u.service, Pool: u.pool, Other: spec.Other(u.pool), Version: run.Version, Node: u.agent.Node,
 		Address: u.agent.Address, Port: strconv.Itoa(s.Port), Dir: run.Dir,
 	}
-	command := make([]string, len(s.Runtime.Command))
-	for i, arg := range s.Runtime.Command {
-		command[i] = vars.Expand(arg)
-	}
-	env := make(map[string]string, len(s.Runtime.Env))
-	for k, v := range s.Runtime.Env {
-		env[k] = vars.Expand(v)
+	r := s.Runtime
+	hooks := make(map[string][]string, len(r.Hooks))
+	for name, command := range r.Hooks {
+		hooks[name] = expandAll(vars, command)
 	}
 	return runner.Instance{
 		// Agents of several nodes and environments can share a machine. What
 		// they never share is a data directory.
 		ID: u.agent.Root + ":" + u.id, Version: run.Version, Dir: run.Dir,
 		LogFile: filepath.Join(u.agent.Root, "logs", u.id+".log"),
-		Command: command, Env: env, StopSignal: s.Runtime.StopSignal, StopGrace: s.Runtime.StopGrace.Std(),
+		Command: expandAll(vars, r.Command), Env: expandMap(vars, r.Env), User: r.User, Limits: r.Limits,
+		StopSignal: r.StopSignal, StopGrace: r.StopGrace.Std(),
+		Settings: expandMap(vars, r.Settings), Hooks: hooks, HookTimeout: r.HookTimeout.Std(),
 	}
+}
+
+func expandAll(vars spec.Vars, texts []string) []string {
+	expanded := make([]string, len(texts))
+	for i, text := range texts {
+		expanded[i] = vars.Expand(text)
+	}
+	return expanded
+}
+
+func expandMap(vars spec.Vars, texts map[string]string) map[string]string {
+	expanded := make(map[string]string, len(texts))
+	for name, text := range texts {
+		expanded[name] = vars.Expand(text)
+	}
+	return expanded
 }

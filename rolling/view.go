@@ -27,8 +27,8 @@ type order struct {
 	id      string
 	service spec.Service
 	pool    string
-	want    Want
-	live    bool // whether the pool is the live one
+	deploy  rollout.Order
+	member  bool // whether the node is one of the pool's
 }
 
 func newView(node string, meta map[string]string) *view {
@@ -41,12 +41,12 @@ func (v *view) update(prefix string, entries []consul.Entry, log *slog.Logger) {
 	v.entries[prefix], v.log = entries, log
 }
 
-// orders are what each unit of this node should do; none before everything
+// orders are what each unit should do, those of other nodes too; none before everything
 // has been seen once, since half of the facts would lead astray.
 func (v *view) orders(keys consul.Keys) []order {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, prefix := range []string{keys.Specs(), keys.Rollouts(), keys.Lives()} {
+	for _, prefix := range []string{keys.Specs(), keys.Orders()} {
 		if _, seen := v.entries[prefix]; !seen {
 			return nil
 		}
@@ -58,23 +58,14 @@ func (v *view) orders(keys consul.Keys) []order {
 			v.log.Error("desired state can't be read", "key", entry.Key, "error", err)
 			continue
 		}
-		record, err := rollout.ParseRecord(find(v.entries[keys.Rollouts()], keys.Rollout(s.Name)))
+		deploy, err := rollout.ParseOrder(find(v.entries[keys.Orders()], keys.Order(s.Name)))
 		if err != nil {
-			v.log.Error("rollout record can't be read", "service", s.Name, "error", err)
-			continue
-		}
-		live, err := pools.ParseLive(find(v.entries[keys.Lives()], keys.Live(s.Name)))
-		if err != nil {
-			v.log.Error("live record can't be read", "service", s.Name, "error", err)
+			v.log.Error("order can't be read", "service", s.Name, "error", err)
 			continue
 		}
 		for _, colour := range []string{spec.Blue, spec.Green} {
-			if !v.member(s.Pools[colour]) {
-				continue
-			}
 			orders = append(orders, order{
-				id: pools.ID(s.Name, colour), service: s, pool: colour,
-				want: WantOf(colour, record, live), live: live != nil && live.Pool == colour,
+				id: pools.ID(s.Name, colour), service: s, pool: colour, deploy: deploy, member: v.member(s.Pools[colour]),
 			})
 		}
 	}
@@ -87,10 +78,10 @@ func (v *view) member(pool spec.Pool) bool {
 	return slices.ContainsFunc(members, func(n consul.Node) bool { return n.Name == v.node })
 }
 
-func find(entries []consul.Entry, key string) (value []byte, index uint64) {
+func find(entries []consul.Entry, key string) []byte {
 	i := slices.IndexFunc(entries, func(e consul.Entry) bool { return e.Key == key })
 	if i < 0 {
-		return nil, 0
+		return nil
 	}
-	return entries[i].Value, entries[i].Index
+	return entries[i].Value
 }

@@ -26,7 +26,7 @@ func encode(t *testing.T, value any) []byte {
 }
 
 // seen is a view of services, with whatever else is written.
-func seen(t *testing.T, log *slog.Logger, rollouts, lives []consul.Entry, services ...spec.Service) *view {
+func seen(t *testing.T, log *slog.Logger, orders []consul.Entry, services ...spec.Service) *view {
 	t.Helper()
 	v := newView("n1", map[string]string{"role": "web", "rack": "r7"})
 	var specs []consul.Entry
@@ -34,15 +34,16 @@ func seen(t *testing.T, log *slog.Logger, rollouts, lives []consul.Entry, servic
 		specs = append(specs, consul.Entry{Key: testKeys.Spec(s.Name), Value: encode(t, s)})
 	}
 	v.update(testKeys.Specs(), specs, log)
-	v.update(testKeys.Rollouts(), rollouts, log)
-	v.update(testKeys.Lives(), lives, log)
+	v.update(testKeys.Orders(), orders, log)
 	return v
 }
 
 func ids(orders []order) []string {
 	var ids []string
 	for _, o := range orders {
-		ids = append(ids, o.id)
+		if o.member {
+			ids = append(ids, o.id)
+		}
 	}
 	return ids
 }
@@ -54,7 +55,7 @@ func byName(name string, blue, green spec.Pool) spec.Service {
 func TestView_GivesNoOrdersBeforeItHasSeenEverything(t *testing.T) {
 	t.Parallel()
 	s := byName("web", spec.Pool{Nodes: []string{"n1"}}, spec.Pool{})
-	prefixes := []string{testKeys.Specs(), testKeys.Rollouts(), testKeys.Lives()}
+	prefixes := []string{testKeys.Specs(), testKeys.Orders()}
 	for missing := range prefixes {
 		v := newView("n1", nil)
 		for i, prefix := range prefixes {
@@ -67,7 +68,7 @@ func TestView_GivesNoOrdersBeforeItHasSeenEverything(t *testing.T) {
 			t.Errorf("without %s: got %v, want nothing", prefixes[missing], ids(got))
 		}
 		v.update(prefixes[missing], nil, slog.New(slog.DiscardHandler))
-		if got, want := len(v.orders(testKeys)), min(missing, 1); got != want {
+		if got, want := len(ids(v.orders(testKeys))), min(missing, 1); got != want {
 			t.Errorf("with all, %s empty: got %d orders, want %d", prefixes[missing], got, want)
 		}
 	}
@@ -82,7 +83,7 @@ func TestView_KnowsItsPoolsByNameAndByMetadata(t *testing.T) {
 		}
 		return p
 	}
-	v := seen(t, slog.New(slog.DiscardHandler), nil, nil,
+	v := seen(t, slog.New(slog.DiscardHandler), nil,
 		byName("named", spec.Pool{Nodes: []string{"n0", "n1"}}, spec.Pool{Nodes: []string{"n2"}}),
 		byName("tagged", meta("role", "db"), meta("role", "web", "rack", "r7")),
 		byName("half", meta("role", "web", "rack", "r8"), meta()),
@@ -98,37 +99,38 @@ func TestView_KnowsItsPoolsByNameAndByMetadata(t *testing.T) {
 func TestView_PassesOverWhatItCannotReadAndSaysSo(t *testing.T) {
 	t.Parallel()
 	mine := spec.Pool{Nodes: []string{"n1"}}
-	good := &pools.Live{Service: "good", Pool: spec.Blue, Version: "1", Generation: 4}
-	record := rollout.Record{ID: "r1", Service: "good", Version: "2", Pool: spec.Green, Phase: rollout.Rolling}
+	good := rollout.Order{
+		Rollout: "r1", Version: "2", Stage: []string{spec.Green}, Roll: []string{spec.Green},
+		Live: pools.Side{Pool: spec.Blue, Version: "1"}, Users: []string{spec.Blue},
+	}
 	var log bytes.Buffer
 	v := seen(t, slog.New(slog.NewTextHandler(&log, nil)),
 		[]consul.Entry{
-			{Key: testKeys.Rollout("torn"), Value: []byte(`{"id":`)},
-			{Key: testKeys.Rollout("future"), Value: []byte(`{"id":"r9","phase":"levitating"}`)},
-			{Key: testKeys.Rollout("good"), Value: encode(t, record)},
+			{Key: testKeys.Order("torn"), Value: []byte(`{"rollout":`)},
+			{Key: testKeys.Order("good"), Value: encode(t, good)},
+			{Key: testKeys.Order("newer"), Value: []byte(`{"rollout":"r9","version":"9","stage":["blue"],"levitate":true}`)},
 		},
-		[]consul.Entry{
-			{Key: testKeys.Live("good"), Value: encode(t, good)},
-			{Key: testKeys.Live("red"), Value: []byte(`{"pool":"red","version":"1","generation":1}`)},
-		},
-		byName("torn", mine, mine), byName("future", mine, mine), byName("red", mine, mine), byName("good", mine, mine))
+		byName("torn", mine, mine), byName("newer", mine, mine), byName("good", mine, mine))
 	v.entries[testKeys.Specs()] = append(v.entries[testKeys.Specs()], consul.Entry{Key: testKeys.Spec("garbage"), Value: []byte("\x00")})
 
 	orders := v.orders(testKeys)
-	if got, want := ids(orders), []string{"good-blue", "good-green"}; !slices.Equal(got, want) {
+	if got, want := ids(orders), []string{"newer-blue", "newer-green", "good-blue", "good-green"}; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
-	blue, green := orders[0], orders[1]
-	if !blue.live || green.live {
-		t.Errorf("live: blue %v and green %v, want blue only", blue.live, green.live)
+	if got, want := WantOf(spec.Blue, orders[0].deploy), (Want{Version: "9", Reason: "r9", Report: true}); got != want {
+		t.Errorf("what another version of switchd wrote: got %+v, want %+v", got, want)
 	}
-	if want := (Want{Version: "1", Roll: true, Reason: "live generation 4"}); blue.want != want {
-		t.Errorf("blue wants %+v, want %+v", blue.want, want)
+	blue, green := orders[2], orders[3]
+	if !blue.deploy.HasUsers(blue.pool) || green.deploy.HasUsers(green.pool) {
+		t.Error("want users on blue only")
 	}
-	if want := (Want{Version: "2", Roll: true, Reason: "r1", Report: true}); green.want != want {
-		t.Errorf("green wants %+v, want %+v", green.want, want)
+	if got, want := WantOf(spec.Blue, blue.deploy), (Want{Version: "1", Roll: true, Reason: "1 is live on blue"}); got != want {
+		t.Errorf("blue wants %+v, want %+v", got, want)
 	}
-	for _, name := range []string{"garbage", "torn", "future", "red"} {
+	if got, want := WantOf(spec.Green, green.deploy), (Want{Version: "2", Roll: true, Reason: "r1", Report: true}); got != want {
+		t.Errorf("green wants %+v, want %+v", got, want)
+	}
+	for _, name := range []string{"garbage", "torn"} {
 		if !strings.Contains(log.String(), name) {
 			t.Errorf("the log does not name %q: %s", name, &log)
 		}

@@ -14,7 +14,7 @@ import (
 func TestWantOf_FollowsTheRolloutThenTheLiveRecord(t *testing.T) {
 	t.Parallel()
 	live := &pools.Live{Service: "web", Pool: spec.Blue, Version: "1", Generation: 3}
-	lags := rolling.Want{Version: "1", Roll: true, Reason: "live generation 3"}
+	lags := rolling.Want{Version: "1", Roll: true, Reason: "1 is live on blue"}
 	stages := rolling.Want{Version: "2", Reason: "r1", Report: true}
 	rolls := rolling.Want{Version: "2", Roll: true, Reason: "r1", Report: true}
 	none := rolling.Want{}
@@ -38,14 +38,14 @@ func TestWantOf_FollowsTheRolloutThenTheLiveRecord(t *testing.T) {
 		{rollout.RolledBack, lags, none},
 	} {
 		record := &rollout.Record{ID: "r1", Version: "2", Pool: spec.Green, Phase: test.phase}
-		if got := rolling.WantOf(spec.Blue, record, live); got != test.blue {
+		if got := rolling.WantOf(spec.Blue, rollout.OrderOf(record, live)); got != test.blue {
 			t.Errorf("%s: blue wants %+v, want %+v", test.phase, got, test.blue)
 		}
-		if got := rolling.WantOf(spec.Green, record, live); got != test.green {
+		if got := rolling.WantOf(spec.Green, rollout.OrderOf(record, live)); got != test.green {
 			t.Errorf("%s: green wants %+v, want %+v", test.phase, got, test.green)
 		}
 	}
-	if got := rolling.WantOf(spec.Blue, nil, nil); got != none {
+	if got := rolling.WantOf(spec.Blue, rollout.OrderOf(nil, nil)); got != none {
 		t.Errorf("with nothing written: %+v, want nothing", got)
 	}
 }
@@ -55,12 +55,12 @@ func TestWantOf_FollowsTheRolloutThenTheLiveRecord(t *testing.T) {
 func TestWantOf_NeverTouchesTheOldPoolBeforeTheBakeHasEnded(t *testing.T) {
 	t.Parallel()
 	colour := rapid.SampledFrom([]string{spec.Blue, spec.Green})
-	phases := append(rollout.Order(), rollout.Halted, rollout.Failed, rollout.RolledBack)
+	phases := append(rollout.Phases(), rollout.Halted, rollout.Failed, rollout.RolledBack)
 	rapid.Check(t, func(t *rapid.T) {
 		record := &rollout.Record{ID: "r1", Version: "2", Pool: colour.Draw(t, "rollout's"), Phase: rapid.SampledFrom(phases).Draw(t, "phase")}
 		old := spec.Other(record.Pool)
 		live := &pools.Live{Pool: colour.Draw(t, "live"), Version: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "version"), Generation: 1}
-		got := rolling.WantOf(old, record, live)
+		got := rolling.WantOf(old, rollout.OrderOf(record, live))
 		if got.Version == record.Version && got.Reason == record.ID && record.Phase != rollout.Converging {
 			t.Fatalf("in %s the old pool is to run %+v", record.Phase, got)
 		}

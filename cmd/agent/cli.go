@@ -22,6 +22,8 @@ type cli struct {
 
 	Run    runCmd    `cmd:"" help:"Run this node's services and roll them."`
 	Status statusCmd `cmd:"" help:"Show what this node runs, from its journal."`
+
+	Shim shimCmd `cmd:"" hidden:"" help:"Supervise one process; the agent starts it."`
 }
 
 // app is what commands work with.

@@ -17,7 +17,6 @@ import (
 	"switchd/ledger"
 	"switchd/replica"
 	"switchd/rolling"
-	"switchd/runner"
 )
 
 type runCmd struct {
@@ -77,7 +76,7 @@ func (c *runCmd) Run(a *app) error {
 	}
 	agent := &rolling.Agent{
 		Consul: client, Keys: keys, Node: self.Name, Address: self.Address, Meta: self.Meta, Root: a.flags.Data,
-		Runtime: runner.NewProcess(log), Stager: stager, Releases: &ledger.Ledger{Consul: client, Keys: keys},
+		Runtimes: runtimes(log), Stager: stager, Releases: &ledger.Ledger{Consul: client, Keys: keys},
 		TTL: c.SessionTTL, LockDelay: c.LockDelay, Log: log,
 	}
 	log.Info("agent runs", "env", keys.Env, "address", self.Address, "data", a.flags.Data)

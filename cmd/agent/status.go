@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 
 	"switchd/rolling"
-	"switchd/runner"
 )
 
 type statusCmd struct {
@@ -30,10 +29,7 @@ func (c *statusCmd) Run(a *app) error {
 	case err != nil:
 		return err
 	}
-	states, err := rolling.States(a.ctx, journal, runner.NewProcess(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		return err
-	}
+	states := rolling.States(a.ctx, journal, runtimes(slog.New(slog.DiscardHandler)))
 	if c.JSON {
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetIndent("", "  ")

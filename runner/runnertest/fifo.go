@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -21,33 +20,30 @@ func must(t *testing.T, err error) {
 
 func wantRunning(t *testing.T, rt runner.Runtime, h runner.Handle, want bool) {
 	t.Helper()
-	got, err := rt.Running(Context(t), h)
+	got, err := rt.Status(Context(t), h)
 	if err != nil {
 		t.Error(err)
 	}
-	if got != want {
-		t.Errorf("Running is %v, want %v", got, want)
+	if got.Running != want {
+		t.Errorf("Running is %v, want %v; why: %s", got.Running, want, got.Why)
 	}
 }
 
-// openFIFO makes a FIFO and opens it for reading. Open for writing too, it
-// has no end and its reads wait.
-func openFIFO(t *testing.T, path string) *os.File {
+// wantFound fails unless exactly these handles are found for an app.
+func wantFound(t *testing.T, rt runner.Runtime, app *App, want ...runner.Handle) {
 	t.Helper()
-	return fifo(t, path, os.O_RDWR)
+	got, err := rt.Find(Context(t), app.Instance)
+	must(t, err)
+	if len(got) != len(want) || len(want) == 1 && got[0] != want[0] {
+		t.Errorf("found %q, want %q", got, want)
+	}
 }
 
-// holdFIFO gives the app a FIFO named by $HELD and returns its reading end.
-func holdFIFO(t *testing.T, app *App) *os.File {
-	t.Helper()
-	path := filepath.Join(filepath.Dir(app.Dir), "held")
-	app.Env["HELD"] = path
-	return fifo(t, path, os.O_RDONLY)
-}
-
+// fifo makes a FIFO for everybody and opens it.
 func fifo(t *testing.T, path string, flag int) *os.File {
 	t.Helper()
-	must(t, syscall.Mkfifo(path, 0o600))
+	must(t, syscall.Mkfifo(path, 0o666))
+	must(t, os.Chmod(path, 0o666))
 	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0)
 	must(t, err)
 	t.Cleanup(func() { must(t, f.Close()) })

@@ -1,4 +1,4 @@
-package runner
+package process
 
 import (
 	"context"
@@ -8,54 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Stop sends the stop signal to every process of the instance's session, and
-// SIGKILL to those that are left after the grace. It returns when all are
-// gone, the leader and what it forked, or with an error that names what is
-// left when ctx ends.
-//
-// A process that made a session of its own has left the instance; Find may
-// find it.
-func (p *Process) Stop(ctx context.Context, h Handle, inst Instance) error {
-	if err := p.stop(ctx, h, inst); err != nil {
-		return fmt.Errorf("stop %s %s: %w", inst.ID, inst.Version, err)
-	}
-	return nil
-}
-
-func (p *Process) stop(ctx context.Context, h Handle, inst Instance) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	id, err := parseHandle(h)
-	if err != nil {
-		return err
-	}
-	sig, err := stopSignal(inst.StopSignal)
-	if err != nil {
-		return err
-	}
-	s := session{leader: id, instance: inst.ID}
-	// Who can't be asked is killed later; that error then counts.
-	signalErr := s.signal(sig)
-	grace, cancel := context.WithTimeout(ctx, inst.StopGrace)
-	defer cancel()
-	err = s.wait(grace)
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() == nil && grace.Err() == nil {
-		return errors.Join(err, signalErr)
-	}
-	if ctx.Err() == nil {
-		p.log.WarnContext(ctx, "instance is killed: its stop grace is over", "instance", inst.ID, "version", inst.Version, "grace", inst.StopGrace)
-		err = s.kill(ctx)
-	}
-	if err != nil {
-		return errors.Join(err, signalErr, s.left())
-	}
-	return nil
-}
 
 func stopSignal(name string) (syscall.Signal, error) {
 	if name == "" {
@@ -67,8 +19,9 @@ func stopSignal(name string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("stop signal %q is unknown: use a name such as SIGTERM or SIGINT", name)
 }
 
-// session is what an instance is made of: its leader, and everything that it
-// forked and that did not leave for a session of its own.
+// session is what an instance is made of: its leader, which is the shim where
+// there is one, everything that was forked in its session, and what left the
+// session but carries the shim's mark.
 type session struct {
 	leader   identity
 	instance string
@@ -90,24 +43,26 @@ func (s session) members() ([]stat, error) {
 	}
 	// The kernel gives a number to another process only when no process has
 	// it as its session any more.
-	if !orphaned && leader.start != s.leader.start {
-		return nil, nil
-	}
+	reused := !orphaned && leader.start != s.leader.start
 	all, err := processes()
 	if err != nil {
 		return nil, err
 	}
 	var members []stat
 	for _, m := range all {
-		if m.session != s.leader.pid || m.ended() {
+		if m.ended() {
 			continue
 		}
-		// Without a leader to tell by, these might be the orphans of a later
-		// session of the same number.
-		if orphaned && !carries(m.pid, s.instance) {
+		inside := m.session == s.leader.pid && !reused
+		if inside && !orphaned {
+			members = append(members, m)
 			continue
 		}
-		members = append(members, m)
+		// Without a leader to tell by, those inside might be the orphans of a
+		// later session of the same number.
+		if marks := readMarks(m.pid); marks.instance == s.instance && (inside || marks.shim == s.leader.mark()) {
+			members = append(members, m)
+		}
 	}
 	return members, nil
 }

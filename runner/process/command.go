@@ -1,4 +1,4 @@
-package runner
+package process
 
 import (
 	"errors"
@@ -10,12 +10,16 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"switchd/runner"
 )
 
 // What every process started here has in its environment.
 const (
 	instanceVar = "SWITCHD_INSTANCE"
 	versionVar  = "SWITCHD_VERSION"
+	shimVar     = "SWITCHD_SHIM" // the mark of the service's shim
+	socketVar   = "SWITCHD_SHIM_SOCKET"
 )
 
 // defaultPath is where a command without a slash is looked for, unless the
@@ -23,11 +27,15 @@ const (
 // alike on every node.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment returns the whole environment of an instance, sorted.
-func environment(inst Instance) []string {
+// environment returns the environment of an instance, sorted; the shim adds
+// its mark.
+func environment(inst runner.Instance, as account) []string {
 	vars := map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8"}
+	maps.Copy(vars, as.env)
 	maps.Copy(vars, inst.Env)
 	vars[instanceVar], vars[versionVar] = inst.ID, inst.Version
+	delete(vars, shimVar)
+	delete(vars, socketVar)
 	env := make([]string, 0, len(vars))
 	for name, value := range vars {
 		env = append(env, name+"="+value)
@@ -37,7 +45,7 @@ func environment(inst Instance) []string {
 }
 
 // executable returns the absolute path of the instance's program.
-func executable(inst Instance) (string, error) {
+func executable(inst runner.Instance) (string, error) {
 	if len(inst.Command) == 0 || inst.Command[0] == "" {
 		return "", errors.New("the release has no command to run")
 	}

@@ -1,4 +1,4 @@
-package runner
+package process
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 type stat struct {
 	pid     int
 	state   byte
+	parent  int
 	session int
 	threads int
 	start   uint64 // clock ticks since boot
@@ -41,12 +41,15 @@ func parseStat(text []byte) (stat, error) {
 		return stat{}, fmt.Errorf("process status: parse the pid: %w", err)
 	}
 	// The manual counts fields from 1; the state is the third.
-	const first, session, threads, start = 3, 6, 20, 22
+	const first, parent, session, threads, start = 3, 4, 6, 20, 22
 	fields := strings.Fields(string(text[last+1:]))
 	if len(fields) <= start-first || len(fields[0]) != 1 {
 		return stat{}, fmt.Errorf("process status of pid %d has %d fields after its name", pid, len(fields))
 	}
 	s := stat{pid: pid, state: fields[0][0]}
+	if s.parent, err = strconv.Atoi(fields[parent-first]); err != nil {
+		return stat{}, fmt.Errorf("process status of pid %d: parse the parent: %w", pid, err)
+	}
 	if s.session, err = strconv.Atoi(fields[session-first]); err != nil {
 		return stat{}, fmt.Errorf("process status of pid %d: parse the session: %w", pid, err)
 	}
@@ -100,22 +103,39 @@ func processes() ([]stat, error) {
 	return all, nil
 }
 
-// carries tells whether a process was started for an instance, by the
-// environment that it was started with.
-func carries(pid int, instance string) bool {
+// marks are what a process was started with, so that it is known again.
+type marks struct {
+	instance string // instanceVar
+	shim     string // shimVar: whose service it is, or a part of
+	socket   string // socketVar: it is a shim, which listens there
+}
+
+// readMarks returns the marks in the environment that a process was started
+// with; none where it can't be read.
+func readMarks(pid int) marks {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
-		return false
+		return marks{}
 	}
 	defer f.Close() //nolint:errcheck // Opened for reading.
 	// The kernel bounds it by a quarter of the stack's limit.
 	env, err := io.ReadAll(io.LimitReader(f, 8<<20))
 	if err != nil {
-		return false
+		return marks{}
 	}
-	return slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool {
-		return string(v) == instanceVar+"="+instance
-	})
+	var m marks
+	for v := range bytes.SplitSeq(env, []byte{0}) {
+		name, value, _ := bytes.Cut(v, []byte{'='})
+		switch string(name) {
+		case instanceVar:
+			m.instance = string(value)
+		case shimVar:
+			m.shim = string(value)
+		case socketVar:
+			m.socket = string(value)
+		}
+	}
+	return m
 }
 
 // bootID names the running boot of the machine, see random(4).

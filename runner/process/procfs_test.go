@@ -1,4 +1,4 @@
-package runner
+package process
 
 import (
 	"context"
@@ -6,45 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
-
-func TestHandle_ReadsBackWhatItWrote(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		want := identity{
-			pid:   rapid.IntRange(2, 1<<31-1).Draw(t, "pid"),
-			start: rapid.Uint64().Draw(t, "start"),
-			boot:  rapid.StringMatching(`[0-9a-f-]{1,36}`).Draw(t, "boot"),
-		}
-		got, err := parseHandle(want.handle())
-		if err != nil || got != want {
-			t.Fatalf("%q reads back as %+v, %v", want.handle(), got, err)
-		}
-	})
-}
-
-func FuzzParseHandle(f *testing.F) {
-	for _, seed := range []string{"pid:2:3:4", "pid:1:2:3", "pid:-1:0:x", "pid:99999999999:0:x", "pid:2:3:4:5", ""} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		id, err := parseHandle(Handle(text))
-		if err != nil {
-			return
-		}
-		if id.pid <= 1 {
-			t.Errorf("%q gave pid %d", text, id.pid)
-		}
-		if again, err := parseHandle(id.handle()); err != nil || again != id {
-			t.Errorf("%q: %+v reads back as %+v, %v", text, id, again, err)
-		}
-	})
-}
 
 func TestParseStat_IsNotFooledByNames(t *testing.T) {
 	t.Parallel()
@@ -52,6 +18,7 @@ func TestParseStat_IsNotFooledByNames(t *testing.T) {
 		want := stat{
 			pid:     rapid.IntRange(1, 1<<22).Draw(t, "pid"),
 			state:   rapid.SampledFrom([]byte("RSDZTtXI")).Draw(t, "state"),
+			parent:  rapid.IntRange(0, 1<<22).Draw(t, "parent"),
 			session: rapid.IntRange(0, 1<<22).Draw(t, "session"),
 			threads: rapid.IntRange(0, 1000).Draw(t, "threads"),
 			start:   rapid.Uint64().Draw(t, "start"),
@@ -60,8 +27,8 @@ func TestParseStat_IsNotFooledByNames(t *testing.T) {
 			rapid.String(),
 			rapid.StringMatching(`[() RZ0-9\n]{0,15}`),
 		).Draw(t, "name")
-		text := fmt.Sprintf("%d (%s) %c 1 2 %d 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 %d 0 %d 1 2 3\n",
-			want.pid, name, want.state, want.session, want.threads, want.start)
+		text := fmt.Sprintf("%d (%s) %c %d 2 %d 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 %d 0 %d 1 2 3\n",
+			want.pid, name, want.state, want.parent, want.session, want.threads, want.start)
 		got, err := parseStat([]byte(text))
 		if err != nil || got != want {
 			t.Fatalf("%q reads as %+v, %v, want %+v", text, got, err, want)
@@ -142,14 +109,5 @@ func TestAwait_SeesTheEndAndTheContext(t *testing.T) {
 				t.Errorf("after its end: %v", err)
 			}
 		})
-	}
-}
-
-func TestEnvironment_InstanceCannotForgeItsIdentity(t *testing.T) {
-	t.Parallel()
-	env := environment(Instance{ID: "web-blue", Version: "1", Env: map[string]string{instanceVar: "other", "PATH": "/opt/bin"}})
-	got := strings.Join(env, " ")
-	if want := "LANG=C.UTF-8 PATH=/opt/bin SWITCHD_INSTANCE=web-blue SWITCHD_VERSION=1"; got != want {
-		t.Errorf("environment is %q, want %q", got, want)
 	}
 }

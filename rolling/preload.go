@@ -1,0 +1,70 @@
+package rolling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"switchd/spec"
+)
+
+// Preloader has files of releases in memory. What it has loaded under an ID
+// stays when the agent ends; to load or unload again is no error.
+type Preloader interface {
+	// May tells before a release is fetched whether files of at most so many
+	// bytes could be held beside those that are held now.
+	May(preload spec.Preload, atMost int64) error
+	// Can tells whether the files of an unpacked release fit.
+	Can(ctx context.Context, preload spec.Preload, dir string) error
+	Load(ctx context.Context, id string, preload spec.Preload, dir string) error
+	Unload(ctx context.Context, id string) error
+}
+
+func (a *Agent) mayPreload(preload *spec.Preload, atMost int64) error {
+	if preload == nil {
+		return nil
+	}
+	if a.Preloader == nil {
+		return fmt.Errorf("%w: it can't preload files", errUnfit)
+	}
+	if err := a.Preloader.May(*preload, atMost); err != nil {
+		return errors.Join(errUnfit, err)
+	}
+	return nil
+}
+
+func (a *Agent) canPreload(ctx context.Context, preload *spec.Preload, dir string) error {
+	if preload == nil {
+		return nil
+	}
+	if err := a.Preloader.Can(ctx, *preload, dir); err != nil {
+		return errors.Join(errUnfit, err)
+	}
+	return nil
+}
+
+// preload has the files of a version in memory, before the version that it
+// follows gives up its own.
+func (u *unit) preload(ctx context.Context, s spec.Service, run Run) error {
+	if s.Preload == nil || u.agent.Preloader == nil {
+		return nil
+	}
+	if err := u.agent.Preloader.Load(ctx, u.preloadID(run), *s.Preload, run.Dir); err != nil {
+		return fmt.Errorf("preload %s: %w", run.Version, err)
+	}
+	return nil
+}
+
+// unload gives a version's files up.
+func (u *unit) unload(ctx context.Context, run *Run) {
+	if run == nil || u.agent.Preloader == nil {
+		return
+	}
+	if err := u.agent.Preloader.Unload(ctx, u.preloadID(*run)); err != nil {
+		u.log.WarnContext(ctx, "unload", "version", run.Version, "error", err)
+	}
+}
+
+func (u *unit) preloadID(run Run) string {
+	return fmt.Sprintf("%s:%s:%s-%.12s", u.agent.Root, u.id, run.Version, run.Release)
+}

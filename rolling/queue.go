@@ -1,0 +1,117 @@
+package rolling
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"switchd/consul"
+	"switchd/rollout"
+	"switchd/spec"
+)
+
+// reported is one node's report with its place in the order of arrival.
+type reported struct {
+	node    string
+	created uint64
+	rollout.Report
+}
+
+// reportsOf reads the reports of one rollout, in the order in which they came;
+// ties by name. They are bound to sessions, so a dead agent's goes away by
+// itself.
+func reportsOf(entries []consul.Entry, want Want) []reported {
+	var all []reported
+	for _, e := range entries {
+		r := reported{node: consul.Base(e.Key), created: e.Created}
+		if json.Unmarshal(e.Value, &r.Report) == nil && r.Rollout == want.Reason {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b reported) int {
+		return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.node, b.node))
+	})
+	return all
+}
+
+// turn is what a look at the queue comes to.
+type turn struct {
+	// limit is how many nodes may be down at a time.
+	limit int
+	// hold is why nobody may go now; empty: somebody may.
+	hold string
+	// after is the node that must have gone before this one; empty: it is this
+	// one's turn.
+	after string
+	begun bool // whether any node has gone already
+}
+
+// lookAt tells whose turn it is: first staged, first to go. While the canary
+// nodes have not all been proven, one node goes at a time.
+func lookAt(reports []reported, node, pool string, r spec.Roll, maxUnavailable int) turn {
+	t := turn{limit: maxUnavailable}
+	proven, failed := 0, 0
+	var waiting []string
+	for _, rep := range reports {
+		if rep.Pool != pool && rep.Pool != "" {
+			continue
+		}
+		switch rep.State {
+		case rollout.Running:
+			proven++
+		case rollout.Broken:
+			failed++
+		case rollout.Staged, rollout.Waiting:
+			waiting = append(waiting, rep.node)
+			continue
+		case rollout.Replacing:
+		default:
+			continue
+		}
+		t.begun = true
+	}
+	if proven < r.CanaryNodes {
+		t.limit = 1
+	}
+	if failed > r.MaxFailures {
+		t.hold = fmt.Sprintf("%d nodes failed, max_failures is %d", failed, r.MaxFailures)
+	}
+	if i := slices.Index(waiting, node); i >= t.limit {
+		t.after = waiting[i-t.limit]
+	}
+	return t
+}
+
+// await wakes the unit when a key, or one of those under a prefix, changes.
+// Whoever is not at the head of the queue watches the one node whose going
+// brings it there, so that a thousand nodes that wait do not all wake for each
+// of them.
+func (u *unit) await(ctx context.Context, key string) {
+	if u.watching != nil && u.watchedFor == key {
+		return
+	}
+	u.unwatch()
+	ctx, u.watching = context.WithCancel(ctx)
+	u.watchedFor = key
+	if strings.HasSuffix(key, "/") {
+		go u.agent.Consul.WatchPrefix(ctx, key, func(seen consul.Seen[[]consul.Entry]) { u.pokeIf(seen.Changed) })
+		return
+	}
+	go u.agent.Consul.WatchKey(ctx, key, func(seen consul.Seen[consul.Entry]) { u.pokeIf(seen.Changed) })
+}
+
+func (u *unit) pokeIf(changed bool) {
+	if changed {
+		u.poke()
+	}
+}
+
+func (u *unit) unwatch() {
+	if u.watching != nil {
+		u.watching()
+		u.watching = nil
+	}
+}

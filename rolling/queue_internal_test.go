@@ -1,0 +1,112 @@
+package rolling
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"switchd/consul"
+	"switchd/rollout"
+	"switchd/spec"
+)
+
+// filed is a report as Consul has it.
+func filed(node string, created uint64, r rollout.Report) consul.Entry {
+	value, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return consul.Entry{Key: "switchd/test/staging/web/2/" + node, Created: created, Value: value}
+}
+
+func TestReportsOf_AreInTheOrderOfStaging(t *testing.T) {
+	t.Parallel()
+	report := func(state rollout.ReportState) rollout.Report { return rollout.Report{Rollout: "r1", State: state} }
+	entries := []consul.Entry{
+		filed("late", 90, report(rollout.Staged)), filed("b", 20, report(rollout.Waiting)), filed("a", 20, report(rollout.Staged)),
+		filed("first", 10, report(rollout.Waiting)), filed("other", 5, rollout.Report{Rollout: "r0", State: rollout.Staged}),
+		{Key: "switchd/test/staging/web/2/torn", Created: 6, Value: []byte("{")},
+	}
+	var got []string
+	for _, r := range reportsOf(entries, Want{Reason: "r1"}) {
+		got = append(got, r.node)
+	}
+	if want := []string{"first", "a", "b", "late"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if consul.Base(entries[0].Key) != "late" {
+		t.Error("the entries that were given are in another order now")
+	}
+}
+
+func TestLookAt_KnowsWhoseTurnItIs(t *testing.T) {
+	t.Parallel()
+	in := func(states ...rollout.ReportState) []reported {
+		var all []reported
+		for i, state := range states {
+			all = append(all, reported{node: fmt.Sprintf("n%d", i), Report: rollout.Report{State: state}})
+		}
+		return all
+	}
+	const (
+		fetching, staged, waiting  = rollout.Fetching, rollout.Staged, rollout.Waiting
+		replacing, running, broken = rollout.Replacing, rollout.Running, rollout.Broken
+	)
+	for _, test := range []struct {
+		name    string
+		reports []reported
+		node    string
+		roll    spec.Roll
+		down    int
+		want    turn
+	}{
+		{"the head goes", in(staged, staged), "n0", spec.Roll{}, 1, turn{limit: 1}},
+		{"the next one waits for the head", in(staged, staged), "n1", spec.Roll{}, 1, turn{limit: 1, after: "n0"}},
+		{"who fetches is not in the queue", in(fetching, staged), "n1", spec.Roll{}, 1, turn{limit: 1}},
+		{"two may go", in(staged, waiting, staged), "n1", spec.Roll{}, 2, turn{limit: 2}},
+		{"the third waits for the first", in(staged, waiting, staged), "n2", spec.Roll{}, 2, turn{limit: 2, after: "n0"}},
+		{"who has gone is not in the queue", in(replacing, running, staged), "n2", spec.Roll{}, 1, turn{limit: 1, begun: true}},
+		{"a canary goes alone", in(staged, staged, staged), "n2", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 1, after: "n1"}},
+		{"others wait for the canary's proof", in(replacing, staged), "n1", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 1, begun: true}},
+		{"a proven canary lets all go", in(running, staged, staged), "n2", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 5, begun: true}},
+		{"one failure too many", in(broken, staged), "n1", spec.Roll{}, 1, turn{limit: 1, begun: true, hold: "1 nodes failed, max_failures is 0"}},
+		{"a failure that is allowed", in(broken, staged), "n1", spec.Roll{MaxFailures: 1}, 1, turn{limit: 1, begun: true}},
+	} {
+		if got := lookAt(test.reports, test.node, spec.Green, test.roll, test.down); got != test.want {
+			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestLookAt_NeverBlocks: whatever the nodes report, somebody's turn it is as
+// long as anybody waits, and nobody waits for one who has gone.
+func TestLookAt_NeverBlocks(t *testing.T) {
+	t.Parallel()
+	states := rapid.SampledFrom([]rollout.ReportState{rollout.Fetching, rollout.Staged, rollout.Waiting, rollout.Replacing, rollout.Running})
+	rapid.Check(t, func(t *rapid.T) {
+		var all []reported
+		for i := range rapid.IntRange(1, 12).Draw(t, "nodes") {
+			all = append(all, reported{node: fmt.Sprintf("n%02d", i), Report: rollout.Report{State: states.Draw(t, "state")}})
+		}
+		down := rapid.IntRange(1, 4).Draw(t, "max_unavailable")
+		roll := spec.Roll{CanaryNodes: rapid.IntRange(0, 3).Draw(t, "canaries")}
+		waits := func(r reported) bool { return r.State == rollout.Staged || r.State == rollout.Waiting }
+		ahead := 0
+		for _, r := range all {
+			if !waits(r) {
+				continue
+			}
+			got := lookAt(all, r.node, spec.Green, roll, down)
+			if (got.after == "") != (ahead < got.limit) {
+				t.Fatalf("%s, with %d before it of %d at a time: %+v", r.node, ahead, got.limit, got)
+			}
+			if i := slices.IndexFunc(all, func(o reported) bool { return o.node == got.after }); i >= 0 && (!waits(all[i]) || all[i].node >= r.node) {
+				t.Fatalf("%s waits for %s", r.node, got.after)
+			}
+			ahead++
+		}
+	})
+}

@@ -1,0 +1,143 @@
+package rolling
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"switchd/artifact"
+	"switchd/consul"
+	"switchd/rollout"
+	"switchd/spec"
+)
+
+// fetch is a version on its way to this node.
+type fetch struct {
+	reason string
+	begun  time.Time
+	cancel context.CancelFunc
+	done   chan struct{}
+	run    Run
+	err    error
+
+	mu       sync.Mutex
+	progress rollout.Progress
+}
+
+// progressed notes how far the fetch is.
+func (f *fetch) progressed(done, total int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.progress.Done, f.progress.Total = done, total
+	if seconds := time.Since(f.begun).Seconds(); seconds >= 1 {
+		f.progress.Rate = int64(float64(done) / seconds)
+	}
+}
+
+func (f *fetch) now() rollout.Progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.progress
+}
+
+func (u *unit) dropOldFetch(want Want) {
+	if u.fetch != nil && u.fetch.reason != want.Reason {
+		u.fetch.cancel()
+		<-u.fetch.done
+		u.fetch = nil
+	}
+}
+
+// The pace of reports on a fetch: a short one needs none, and a long one is
+// told of coarsely, since every report is a write in Consul.
+const (
+	fetchGrace     = 2 * time.Second
+	progressReport = 5 * time.Second
+)
+
+// stage fetches, verifies and unpacks the wanted version.
+func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) time.Duration {
+	if u.fetch == nil {
+		fetchCtx, cancel := context.WithCancel(ctx)
+		f := &fetch{reason: want.Reason, begun: time.Now(), cancel: cancel, done: make(chan struct{})}
+		u.fetch = f
+		service := u.order.service
+		go func() {
+			defer u.poke()
+			defer close(f.done)
+			defer cancel()
+			f.run, f.err = u.bring(fetchCtx, service, want.Version, f.progressed)
+		}()
+		return fetchGrace
+	}
+	select {
+	case <-u.fetch.done:
+	default:
+		if grace := fetchGrace - time.Since(u.fetch.begun); grace > 0 {
+			return grace
+		}
+		return u.sayProgress(ctx, session, want, u.fetch.now())
+	}
+	f := u.fetch
+	u.fetch = nil
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case f.err == nil:
+		u.staged, u.stagedFor = &f.run, want.Reason
+		u.log.InfoContext(ctx, "staged", "version", want.Version, "dir", f.run.Dir)
+		u.say(ctx, session, want, rollout.Staged, "")
+		return 0
+	case final(f.err):
+		u.log.ErrorContext(ctx, "version refused", "version", want.Version, "error", f.err)
+		u.state.Refused = &Refusal{Reason: want.Reason, Why: f.err.Error()}
+		u.save()
+		u.say(ctx, session, want, rollout.Broken, f.err.Error())
+		return restEvery
+	default:
+		u.log.WarnContext(ctx, "fetch", "version", want.Version, "error", f.err)
+		u.say(ctx, session, want, rollout.Fetching, f.err.Error())
+		return retryEvery
+	}
+}
+
+// errUnfit marks what makes a release unfit for this node as it is.
+var errUnfit = errors.New("this node can't run it")
+
+// final tells whether trying again could not help.
+func final(err error) bool {
+	return errors.Is(err, artifact.ErrUnsigned) || errors.Is(err, artifact.ErrUntrusted) || errors.Is(err, artifact.ErrTooLarge) ||
+		errors.Is(err, errUnfit)
+}
+
+// bring makes a version ready to be started: what would keep it from starting
+// is found out here, before anything is stopped for it.
+func (u *unit) bring(ctx context.Context, s spec.Service, version string, progress func(done, total int64)) (Run, error) {
+	manifest, err := u.agent.Releases.Release(ctx, u.service, version)
+	if err != nil {
+		return Run{}, err
+	}
+	if err := u.agent.mayPreload(s.Preload, manifest.Unpacked); err != nil {
+		return Run{}, err
+	}
+	dir, err := u.agent.Stager.Stage(ctx, manifest, progress)
+	if err != nil {
+		return Run{}, err
+	}
+	run := Run{Version: version, Release: manifest.SHA256, Dir: dir}
+	if err := u.agent.canPreload(ctx, s.Preload, dir); err != nil {
+		return Run{}, err
+	}
+	rt, err := u.agent.runtime(s.Runtime.Kind)
+	if err != nil {
+		return Run{}, errors.Join(errUnfit, err)
+	}
+	if err := rt.Stage(ctx, u.instance(s, run)); err != nil {
+		if ctx.Err() != nil {
+			return Run{}, ctx.Err()
+		}
+		return Run{}, errors.Join(errUnfit, err)
+	}
+	return run, nil
+}

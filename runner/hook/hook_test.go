@@ -1,0 +1,215 @@
+package hook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"switchd/runner"
+	"switchd/runner/hook"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shell is a hook that runs a shell script.
+func shell(t *testing.T, script string) hook.Hook {
+	t.Helper()
+	return hook.Hook{
+		Name: "reload", Command: []string{"sh", "-c", script}, Dir: t.TempDir(),
+		Env: hook.Environment(runner.Instance{}, nil), Timeout: 10 * time.Second,
+	}
+}
+
+func TestRun_KeepsTheLastLines(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string][2]string{
+		`true`:                                  {"", ""},
+		`echo one; echo two; echo; echo ' '`:    {"two", ""},
+		`printf 'no end'`:                       {"no end", ""},
+		`echo out; echo err >&2`:                {"out", "err"},
+		`printf 'a\000b\033[31mc\377\n'`:        {"ab[31mc", ""},
+		`printf '%3000s' x; echo; printf short`: {"short", ""},
+		`yes 123456789 | head -c 3000000`:       {"123456789", ""},
+	} {
+		result, err := shell(t, script).Run(t.Context())
+		if err != nil || result.Stdout != want[0] || result.Stderr != want[1] || result.Err() != nil {
+			t.Errorf("%s: %+v, %v, want %q", script, result, err, want)
+		}
+	}
+	result, err := shell(t, "yes '' | tr '\\n' 1 | head -c 3000000").Run(t.Context())
+	if want := strings.Repeat("1", hook.MaxLine); err != nil || result.Stdout != want {
+		t.Errorf("a line of 3 MB is kept as %d bytes, %v, want %d", len(result.Stdout), err, len(want))
+	}
+}
+
+func TestRun_LogsBothOutputsWithinBounds(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	h := shell(t, "echo first >&2; yes out | head -c 2000000; yes err | head -c 2000000 >&2; echo last")
+	h.Stdout, h.Stderr = &log, &log
+	result, err := h.Run(t.Context())
+	if err != nil || result.Stdout != "last" {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if got := log.String(); !strings.Contains(got, "first\n") || !strings.HasSuffix(got, "cut here, after 256 KiB]\n") || len(got) > 257<<10 {
+		t.Errorf("the log has %d bytes and ends with %q", len(got), got[len(got)-80:])
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestRun_IsNotDisturbedByAFullDisk(t *testing.T) {
+	t.Parallel()
+	h := shell(t, "yes | head -c 1000000; echo done")
+	h.Stdout = fullDisk{}
+	if result, err := h.Run(t.Context()); err != nil || result.Status != 0 || result.Stdout != "done" {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+func TestRun_TellsHowItFailed(t *testing.T) {
+	t.Parallel()
+	result, err := shell(t, "echo trying; echo 'no such unit' >&2; exit 5").Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := result.Err().Error(), `hook "reload" failed with exit status 5; it said last: "no such unit"`; got != want {
+		t.Errorf("error is %s, want %s", got, want)
+	}
+	_, err = shell(t, "kill -KILL $$").Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "ended by something else: signal: killed") {
+		t.Errorf("error is %v, want one that tells the signal", err)
+	}
+}
+
+func TestRun_KillsTheWholeGroupAtItsTimeout(t *testing.T) {
+	t.Parallel()
+	h := shell(t, "trap '' TERM; (trap '' TERM; sleep 600 & wait) & echo waiting; wait")
+	h.Timeout = 200 * time.Millisecond
+	// Whoever holds the FIFO open for writing still runs.
+	fifo := openFIFO(t)
+	h.Command[2] = "exec 9>" + fifo.Name() + "; " + h.Command[2]
+	begin := time.Now()
+	_, err := h.Run(t.Context())
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "timeout of 200ms") || !strings.Contains(err.Error(), `"waiting"`) {
+		t.Errorf("error is %v, want one that tells the timeout and what was said last", err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	wantClosed(t, fifo)
+}
+
+func TestRun_EndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := shell(t, "sleep 600").Run(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "its caller gave up") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestRun_DoesNotWaitForWhatWasLeftBehind(t *testing.T) {
+	t.Parallel()
+	fifo := openFIFO(t)
+	h := shell(t, "sleep 600 9>"+fifo.Name()+" & echo $!")
+	begin := time.Now()
+	result, err := h.Run(t.Context())
+	if err != nil || result.Status != 0 || !result.Held {
+		t.Errorf("%+v, %v, want a success that tells of the process", result, err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	kill(t, result.Stdout)
+	wantClosed(t, fifo)
+
+	h = shell(t, "sleep 600 >/dev/null 2>&1 & echo $!")
+	result, err = h.Run(t.Context())
+	if err != nil || result.Held {
+		t.Errorf("%+v, %v, want one that does not tell of a process with other outputs", result, err)
+	}
+	kill(t, result.Stdout)
+}
+
+func TestCheck_NamesWhatIsWrongWithTheProgram(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"plain": 0o600, "fine": 0o700} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/bin/sh", filepath.Join(dir, "outside")); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]string{
+		"./fine":          "",
+		"/bin/sh":         "",
+		"sh":              "",
+		"":                "there is no command",
+		"./plain":         "plain: is not executable (mode 0600)",
+		"./missing":       "missing: no such file",
+		"./outside":       "outside",
+		"./../fine":       "leads out of the release",
+		"./":              "is no file that can be run",
+		"/no/such/file":   "no such file",
+		"no-such-program": "no such program in PATH (/usr/local/sbin:",
+		"fine":            "no such program in PATH",
+	} {
+		h := hook.Hook{Name: "reload", Command: []string{command}, Dir: dir, Env: hook.Environment(runner.Instance{}, nil)}
+		err := h.Check()
+		if want == "" && err == nil {
+			continue
+		}
+		if err == nil || want == "" || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `hook "reload"`) {
+			t.Errorf("check of %q: %v, want %q", command, err, want)
+		}
+	}
+}
+
+func TestEnvironment_CanNotBeReplacedWhereSwitchdTells(t *testing.T) {
+	t.Parallel()
+	env := hook.Environment(runner.Instance{
+		ID: "web-blue", Version: "1.4.2", Env: map[string]string{"SWITCHD_VERSION": "9", "PATH": "/opt/bin", "A": "b"},
+	}, map[string]string{"SWITCHD_HANDLE": "7"})
+	want := "A=b LANG=C.UTF-8 PATH=/opt/bin SWITCHD_DIR= SWITCHD_HANDLE=7 SWITCHD_INSTANCE=web-blue SWITCHD_LOG= SWITCHD_VERSION=1.4.2"
+	if got := strings.Join(env, " "); got != want {
+		t.Errorf("environment is %s, want %s", got, want)
+	}
+}
+
+func TestOpenLog_FollowsNoLinkAndRotateLogKeepsOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "logs", "web.log")
+	f, err := hook.OpenLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{10 << 20, 10<<20 + 1} {
+		if err := errors.Join(f.Truncate(size), hook.RotateLog(path)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(path + ".1")
+		if rotated := err == nil; rotated != (size > 10<<20) {
+			t.Errorf("with %d bytes rotated is %v", size, rotated)
+		}
+	}
+	if err := errors.Join(f.Close(), hook.RotateLog(path), os.Symlink("/dev/null", path)); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := hook.OpenLog(path); err == nil {
+		t.Errorf("it followed a link: %v", f.Close())
+	}
+}

@@ -1,0 +1,97 @@
+// Package record keeps what a runtime notes of an instance: a small file of
+// JSON beside the instance's log, replaced as a whole.
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxSize bounds what is read, in bytes.
+const maxSize = 4 << 20
+
+// Path is where a kind of runtime keeps its record of the instance that logs
+// to logFile: web-blue.static.json beside web-blue.log.
+func Path(logFile, kind string) (string, error) {
+	if logFile == "" {
+		return "", errors.New("the instance has no log file, beside which its record is kept")
+	}
+	path, err := filepath.Abs(logFile)
+	if err != nil {
+		return "", fmt.Errorf("find the instance's record: %w", err)
+	}
+	return strings.TrimSuffix(path, ".log") + "." + kind + ".json", nil
+}
+
+// Read reads a bounded file. An error that is fs.ErrNotExist says that there
+// is none yet.
+func Read(path string) ([]byte, error) {
+	file, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // Opened for reading.
+	text, err := io.ReadAll(io.LimitReader(file, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	if len(text) > maxSize {
+		return nil, fmt.Errorf("read record: %s has more than %d bytes", path, maxSize)
+	}
+	return text, nil
+}
+
+// Write replaces the file by value as JSON, with mode 0600, and makes it
+// durable: after a crash it holds either the old or the new value. Two writers
+// of one file must keep each other out.
+func Write(path string, value any) error {
+	if err := write(path, value); err != nil {
+		return fmt.Errorf("write record %s: %w", path, err)
+	}
+	return nil
+}
+
+func write(path string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxSize {
+		return fmt.Errorf("it would have %d bytes, more than the %d allowed", len(text), maxSize)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	// One name, so that kills in the middle leave one file at most.
+	temp := path + ".tmp"
+	file, err := os.OpenFile(filepath.Clean(temp), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return SyncDir(dir)
+}
+
+// SyncDir makes the names in a directory durable.
+func SyncDir(dir string) error {
+	d, err := os.Open(filepath.Clean(dir))
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}

@@ -209,7 +209,8 @@ func (r *runtime) Stage(context.Context, runner.Instance) error { return nil }
 
 // Release gives the manifest of any version.
 func (n *node) Release(_ context.Context, service, version string) (artifact.Manifest, error) {
-	return artifact.Manifest{Service: service, Version: version, SHA256: "sha-of-" + version}, nil
+	age, _ := strconv.Atoi(version) // the higher, the newer
+	return artifact.Manifest{Service: service, Version: version, SHA256: "sha-of-" + version, Created: time.Unix(int64(age), 0)}, nil
 }
 
 // Dir is where a version is unpacked.
@@ -365,8 +366,20 @@ func (n *node) deployed(version string) runner.Handle {
 	return n.nextStart()
 }
 
-// peer puts another node of the pool into the catalog.
+// peer puts another node of the pool into the catalog, which runs what this
+// node runs.
 func (n *node) peer(name string, passing bool) {
+	n.Helper()
+	n.register(name, "", passing)
+}
+
+// peerRunning puts another node into the catalog, which runs a version.
+func (n *node) peerRunning(name, version string) {
+	n.Helper()
+	n.register(name, version, true)
+}
+
+func (n *node) register(name, version string, passing bool) {
 	n.Helper()
 	status := api.HealthPassing
 	if !passing {
@@ -375,7 +388,7 @@ func (n *node) peer(name string, passing bool) {
 	_, err := n.consul.API().Catalog().Register(&api.CatalogRegistration{
 		Node: name, Address: "127.0.0.1",
 		Service: &api.AgentService{
-			ID: n.unit(), Service: n.service.Name, Port: 1, Meta: map[string]string{pools.MetaPool: spec.Blue, pools.MetaVersion: "peer"},
+			ID: n.unit(), Service: n.service.Name, Port: 1, Meta: map[string]string{pools.MetaPool: spec.Blue, pools.MetaVersion: version},
 		},
 		Check: &api.AgentCheck{Node: name, CheckID: n.unit(), Name: "peer", ServiceID: n.unit(), Status: status},
 	}, nil)

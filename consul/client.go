@@ -186,10 +186,11 @@ func (c *Client) NodesWith(ctx context.Context, meta map[string]string) ([]strin
 
 // Node is one machine of the catalog.
 type Node struct {
-	Name    string
-	Address string
-	Meta    map[string]string
-	Alive   bool
+	Name       string
+	Address    string
+	Datacenter string // known of oneself only
+	Meta       map[string]string
+	Alive      bool
 }
 
 // Self is the name and the address of the agent that this client talks to.
@@ -198,7 +199,7 @@ func (c *Client) Self(ctx context.Context) (Node, error) {
 	defer cancel()
 	// Agent().Self has no context; the raw query carries one.
 	var self struct {
-		Config struct{ NodeName string }
+		Config struct{ NodeName, Datacenter string }
 		Member struct {
 			Addr string
 		}
@@ -207,7 +208,7 @@ func (c *Client) Self(ctx context.Context) (Node, error) {
 	if _, err := c.api.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
 		return Node{}, wrap("ask the local Consul agent for its name", err)
 	}
-	return Node{Name: self.Config.NodeName, Address: self.Member.Addr, Meta: self.Meta, Alive: true}, nil
+	return Node{Name: self.Config.NodeName, Address: self.Member.Addr, Datacenter: self.Config.Datacenter, Meta: self.Meta, Alive: true}, nil
 }
 
 // Identity names the owner of the token as Consul knows it, "" where ACLs

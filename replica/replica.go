@@ -20,8 +20,12 @@ import (
 const Service = "switchd"
 
 const (
-	metaEnv = "env"
-	metaDNS = "dns"
+	metaEnv         = "env"
+	metaDNS         = "dns"
+	metaSwarm       = "swarm"
+	metaFingerprint = "fingerprint"
+	metaDatacenter  = "datacenter"
+	metaRack        = "rack"
 )
 
 // Replica is one process of `switchd serve`.
@@ -30,6 +34,10 @@ type Replica struct {
 	Env  string
 	HTTP string // host:port of its API, page and artifact store
 	DNS  string // host:port of its DNS, empty if it has none
+	// Swarm is host:port of its part in the swarm, Fingerprint what it proves
+	// there; empty if it has none.
+	Swarm, Fingerprint string
+	Datacenter, Rack   string
 	// Passing tells whether Consul holds it for healthy.
 	Passing bool
 }
@@ -50,7 +58,10 @@ func Register(ctx context.Context, c *consul.Client, r Replica) error {
 	err = c.API().Agent().ServiceRegisterOpts(&api.AgentServiceRegistration{
 		ID: r.id(), Name: Service, Address: host, Port: number,
 		Tags: []string{r.Env},
-		Meta: map[string]string{metaEnv: r.Env, metaDNS: r.DNS, "replica": r.Name},
+		Meta: map[string]string{
+			metaEnv: r.Env, metaDNS: r.DNS, "replica": r.Name,
+			metaSwarm: r.Swarm, metaFingerprint: r.Fingerprint, metaDatacenter: r.Datacenter, metaRack: r.Rack,
+		},
 		Check: &api.AgentServiceCheck{
 			Name: "GET /healthz", HTTP: "http://" + r.HTTP + "/healthz",
 			Interval: "1s", Timeout: "1s", Status: api.HealthCritical,
@@ -91,6 +102,8 @@ func FromHealth(entries []*api.ServiceEntry, env string) []Replica {
 		replicas = append(replicas, Replica{
 			Name: e.Service.Meta["replica"], Env: env,
 			HTTP: net.JoinHostPort(host, strconv.Itoa(e.Service.Port)), DNS: e.Service.Meta[metaDNS],
+			Swarm: e.Service.Meta[metaSwarm], Fingerprint: e.Service.Meta[metaFingerprint],
+			Datacenter: e.Service.Meta[metaDatacenter], Rack: e.Service.Meta[metaRack],
 			Passing: e.Checks.AggregatedStatus() == api.HealthPassing,
 		})
 	}

@@ -51,6 +51,9 @@ func plan(do string, inst runner.Instance) (task, error) {
 // launch gives a task to a new shim process and returns it when it has
 // reported that all is well.
 func (r *Runtime) launch(ctx context.Context, t task, inst runner.Instance) (*os.Process, error) {
+	if len(r.shim) == 0 {
+		return nil, errors.New("start its shim: this runtime was made without the command of one")
+	}
 	ctx, cancel := context.WithTimeout(ctx, launchTime)
 	defer cancel()
 	stdin, err := give(t)

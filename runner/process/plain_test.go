@@ -51,7 +51,7 @@ func bootID(t *testing.T) string {
 func TestRuntime_KnowsWhatAFormerAgentStarted(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	inst := runnertest.NewApp(t, "web-former", "").Instance
+	inst := newApp(t, "web-former", "").Instance
 	h := startPlain(t, inst.ID)
 	if status, err := rt.Status(ctx, h); err != nil || !status.Running {
 		t.Fatalf("Status is %+v, %v", status, err)

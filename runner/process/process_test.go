@@ -67,6 +67,13 @@ func newRuntime(t *testing.T) runner.Runtime {
 	return newProcess(slog.NewTextHandler(t.Output(), nil))
 }
 
+// newApp makes an app under an ID of its own: whoever else tests this on the
+// machine must not be found.
+func newApp(t *testing.T, name, script string) *runnertest.App {
+	t.Helper()
+	return runnertest.NewApp(t, t.TempDir()+":"+name, script)
+}
+
 func TestRuntime_Conforms(t *testing.T) {
 	t.Setenv("SECRET", "of the agent")
 	runnertest.Conform(t, runnertest.Options{
@@ -77,7 +84,7 @@ func TestRuntime_Conforms(t *testing.T) {
 func TestRuntime_RefusesWhatCannotRunAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	rt, ctx := newRuntime(t), runnertest.Context(t)
-	app := runnertest.NewApp(t, "web-refused", runnertest.Serve)
+	app := newApp(t, "web-refused", runnertest.Serve)
 	put(t, filepath.Join(app.Dir, "plain"), "text", 0o600)
 	put(t, filepath.Join(app.Dir, "broken"), "\x7f\x00\x01", 0o700)
 	put(t, filepath.Join(app.Dir, "orphan"), "#!/no/such/interpreter\n", 0o700)
@@ -121,7 +128,7 @@ func TestRuntime_StageRefusesLimitsAndUsersThatCannotBe(t *testing.T) {
 		`user "nobody:no-group"`:   func(i *runner.Instance) { i.User = "nobody:no-group" },
 		`signal "SIGNAL"`:          func(i *runner.Instance) { i.StopSignal = "SIGNAL" },
 	} {
-		app := runnertest.NewApp(t, "web-limits", runnertest.Serve)
+		app := newApp(t, "web-limits", runnertest.Serve)
 		change(&app.Instance)
 		if err := rt.Stage(ctx, app.Instance); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("stage: %v, want an error that says %s", err, want)
@@ -135,7 +142,7 @@ func TestRuntime_StageSeesWhatItsUserMayNot(t *testing.T) {
 		t.Fatal("needs root, to be another user")
 	}
 	rt, ctx := newRuntime(t), runnertest.Context(t)
-	app := runnertest.NewApp(t, "web-denied", runnertest.Serve)
+	app := newApp(t, "web-denied", runnertest.Serve)
 	app.User = "65534:65534"
 	if err := rt.Stage(ctx, app.Instance); err != nil {
 		t.Fatal(err)
@@ -150,12 +157,16 @@ func TestRuntime_StageSeesWhatItsUserMayNot(t *testing.T) {
 
 func TestRuntime_InstanceOutlivesItsAgent(t *testing.T) {
 	t.Parallel()
-	app := runnertest.NewApp(t, "web-outlives", runnertest.Serve)
+	app := newApp(t, "web-outlives", runnertest.Serve)
 	ctx := runnertest.Context(t)
 
 	// An agent whose program is replaced, and then removed, while it runs.
 	program := filepath.Join(t.TempDir(), "agent")
-	copyFile(t, "/proc/self/exe", program)
+	// Not by this process: while it writes, a fork elsewhere in it would keep
+	// the program from being executed.
+	if out, err := exec.CommandContext(ctx, "cp", os.Args[0], program).CombinedOutput(); err != nil {
+		t.Fatalf("copy the agent: %v: %s", err, out)
+	}
 	agent := exec.CommandContext(ctx, program, "agent")
 	agent.Stderr = os.Stderr
 	stdin, err := agent.StdinPipe()
@@ -214,10 +225,10 @@ func TestRuntime_InstanceOutlivesItsAgent(t *testing.T) {
 func TestRuntime_NeverTouchesAReusedNumber(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-reused", "echo ready >\"$REPORT\"\nexec sleep 600\n")
+	app := newApp(t, "web-reused", "echo ready >\"$REPORT\"\nexec sleep 600\n")
 	h := app.Start(t, rt)
 	app.Report(t)
-	plain := startPlain(t, "web-reused")
+	plain := startPlain(t, app.ID)
 	for _, whole := range []runner.Handle{h, plain} {
 		for name, change := range map[string]func(parts []string){
 			"another start": func(parts []string) { parts[2] += "0" },
@@ -247,7 +258,7 @@ func TestRuntime_NeverTouchesAReusedNumber(t *testing.T) {
 func TestRuntime_ReapsItsShims(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-reaped", runnertest.Serve)
+	app := newApp(t, "web-reaped", runnertest.Serve)
 	h := app.Start(t, rt)
 	if err := rt.Stop(ctx, h, app.Instance); err != nil {
 		t.Fatal(err)
@@ -262,7 +273,7 @@ func TestRuntime_ReapsItsShims(t *testing.T) {
 func TestRuntime_StartsWhatSomeoneStillWrites(t *testing.T) {
 	t.Parallel()
 	rt := newRuntime(t)
-	app := runnertest.NewApp(t, "web-busy", runnertest.Serve)
+	app := newApp(t, "web-busy", runnertest.Serve)
 	writer, err := os.OpenFile(filepath.Join(app.Dir, "app"), os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +290,7 @@ func TestRuntime_StartsWhatSomeoneStillWrites(t *testing.T) {
 func TestRuntime_StopReportsWhatItCouldNotEnd(t *testing.T) {
 	t.Parallel()
 	rt := newRuntime(t)
-	app := runnertest.NewApp(t, "web-stuck", runnertest.Stubborn)
+	app := newApp(t, "web-stuck", runnertest.Stubborn)
 	h := app.Start(t, rt)
 	app.Report(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -301,15 +312,6 @@ func put(t *testing.T, path, text string, mode os.FileMode) {
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	text, err := os.ReadFile(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, to, string(text), 0o700)
 }
 
 // await polls what no event tells of.

@@ -9,16 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func stopSignal(name string) (syscall.Signal, error) {
-	if name == "" {
-		return unix.SIGTERM, nil
-	}
-	if sig := unix.SignalNum(name); sig != 0 {
-		return sig, nil
-	}
-	return 0, fmt.Errorf("stop signal %q is unknown: use a name such as SIGTERM or SIGINT", name)
-}
-
 // session is what an instance is made of: its leader, which is the shim where
 // there is one, everything that was forked in its session, and what left the
 // session but carries the shim's mark.

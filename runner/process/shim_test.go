@@ -34,7 +34,7 @@ func reportedPID(t *testing.T, app *runnertest.App) int {
 func TestShim_StartsAKilledServiceAgain(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-killed", pidServe)
+	app := newApp(t, "web-killed", pidServe)
 	h := app.Start(t, rt)
 	first := reportedPID(t, app)
 	kill(t, first, syscall.SIGKILL)
@@ -54,7 +54,7 @@ func TestShim_TakesItsServiceWithIt(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
 	for name, user := range map[string]string{"of the agent": "", "of another user": "nobody"} {
-		app := runnertest.NewApp(t, "web-shim-"+strings.ReplaceAll(name, " ", "-"), pidServe)
+		app := newApp(t, "web-shim-"+strings.ReplaceAll(name, " ", "-"), pidServe)
 		app.User = user
 		h := app.Start(t, rt)
 		app.Report(t)
@@ -77,7 +77,7 @@ func TestShim_TakesItsServiceWithIt(t *testing.T) {
 func TestShim_NextOneEndsWhatAKilledOneLeft(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-left", `exec 9>"$HELD"
+	app := newApp(t, "web-left", `exec 9>"$HELD"
 (setsid sh -c 'trap "" TERM; echo far >"$REPORT"; while :; do sleep 600; done' &)
 read line <"$GO"
 (trap "" TERM; echo near >"$REPORT"; while :; do sleep 600; done) &
@@ -109,7 +109,7 @@ exec sleep 600
 func TestShim_StopEndsWhatAKilledOneLeft(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-stop-left", `exec 9>"$HELD"
+	app := newApp(t, "web-stop-left", `exec 9>"$HELD"
 (setsid sh -c 'trap "" TERM; echo far >"$REPORT"; while :; do sleep 600; done' &)
 exec sleep 600
 `)
@@ -125,7 +125,7 @@ exec sleep 600
 func TestShim_AndServiceKilledAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-both", pidServe)
+	app := newApp(t, "web-both", pidServe)
 	h := app.Start(t, rt)
 	service := reportedPID(t, app)
 	kill(t, pidOf(h), syscall.SIGSTOP) // So that it can't start another one.
@@ -147,7 +147,7 @@ func TestShim_AndServiceKilledAtOnce(t *testing.T) {
 func TestShim_EndsWhatTheServiceLeftBeforeItStartsItAgain(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-forks", `(setsid sh -c 'trap "" TERM; while :; do sleep 600; done' & echo $! >"$REPORT")
+	app := newApp(t, "web-forks", `(setsid sh -c 'trap "" TERM; while :; do sleep 600; done' & echo $! >"$REPORT")
 echo done >"$REPORT"
 `)
 	app.StopGrace = 100 * time.Millisecond
@@ -166,10 +166,88 @@ echo done >"$REPORT"
 	}
 }
 
+// Some programs log to /dev/stdout by its name.
+func TestShim_AnotherUserCanOpenItsOutput(t *testing.T) {
+	t.Parallel()
+	ctx, rt := runnertest.Context(t), newRuntime(t)
+	app := newApp(t, "web-stdout", "echo named >/dev/stdout\n"+runnertest.Serve)
+	app.User = "nobody"
+	h := app.Start(t, rt)
+	app.Report(t)
+	if err := rt.Stop(ctx, h, app.Instance); err != nil {
+		t.Fatal(err)
+	}
+	if got := app.Log(t); got != "named\nbye\n" {
+		t.Errorf("log is %q, want what was written to /dev/stdout too", got)
+	}
+}
+
+func TestShim_AsksWhatTheServiceLeftBeforeItKills(t *testing.T) {
+	t.Parallel()
+	rt := newRuntime(t)
+	app := newApp(t, "web-asks", `leader=$$
+(trap 'echo asked >"$REPORT"; exit 0' TERM; echo $leader >"$REPORT"; read line <"$GO") &
+read line <"$GO"
+`)
+	gate := filepath.Join(app.Pipes, "go")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app.Env["GO"] = gate
+	app.Start(t, rt)
+	kill(t, reportedPID(t, app), syscall.SIGKILL)
+	if got := app.Report(t); got != "asked" {
+		t.Errorf("reported %q, want what is left to get its stop signal", got)
+	}
+}
+
+// Who is in a hurry may ask again.
+func TestShim_ShorterGraceCounts(t *testing.T) {
+	t.Parallel()
+	ctx, rt := runnertest.Context(t), newRuntime(t)
+	app := newApp(t, "web-hurry", `trap 'echo asked >"$REPORT"' TERM
+echo ready >"$REPORT"
+while :; do sleep 600; done
+`)
+	h := app.Start(t, rt)
+	app.Report(t)
+	patient := make(chan error, 1)
+	go func() { patient <- rt.Stop(ctx, h, app.Instance) }()
+	app.Report(t)
+	hasty := app.Instance
+	hasty.StopGrace = 50 * time.Millisecond
+	begin := time.Now()
+	if err := rt.Stop(ctx, h, hasty); err != nil {
+		t.Error(err)
+	}
+	if err := <-patient; err != nil {
+		t.Error(err)
+	}
+	// Later the agent would have killed the shim itself.
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}
+
+func TestShim_SetsHardLimitsToo(t *testing.T) {
+	t.Parallel()
+	ctx, rt := runnertest.Context(t), newRuntime(t)
+	app := newApp(t, "web-hard", "ulimit -Sn; ulimit -Hn; ulimit -Sl; ulimit -Hl\n"+runnertest.Serve)
+	app.Limits = map[string]uint64{"nofile": 100, "memlock": 1 << 20}
+	h := app.Start(t, rt)
+	app.Report(t)
+	if err := rt.Stop(ctx, h, app.Instance); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := app.Log(t), "100\n100\n1024\n1024\nbye\n"; got != want {
+		t.Errorf("limits are %q, want %q", got, want)
+	}
+}
+
 func TestShim_TellsOfACrashLoop(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-loop", "echo run >\"$REPORT\"\nexit 3\n")
+	app := newApp(t, "web-loop", "echo run >\"$REPORT\"\nexit 3\n")
 	h := app.Start(t, rt)
 	for range 3 {
 		app.Report(t)
@@ -197,7 +275,7 @@ func TestShim_TellsOfACrashLoop(t *testing.T) {
 func TestShim_SIGTERMStopsTheServiceItsOwnWay(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-term", strings.ReplaceAll(runnertest.Serve, "TERM", "USR1"))
+	app := newApp(t, "web-term", strings.ReplaceAll(runnertest.Serve, "TERM", "USR1"))
 	app.StopSignal = "SIGUSR1"
 	h := app.Start(t, rt)
 	app.Report(t)
@@ -215,7 +293,7 @@ func TestShim_LeavesNoSignalIgnored(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
 	for _, name := range []string{"HUP", "PIPE", "INT"} {
-		app := runnertest.NewApp(t, "web-sig"+name, strings.ReplaceAll(runnertest.Serve, "TERM", name))
+		app := newApp(t, "web-sig"+name, strings.ReplaceAll(runnertest.Serve, "TERM", name))
 		app.StopSignal = "SIG" + name
 		h := app.Start(t, rt)
 		app.Report(t)
@@ -231,7 +309,7 @@ func TestShim_LeavesNoSignalIgnored(t *testing.T) {
 func TestShim_WithoutItsSocketIsStoppedAllTheSame(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-socket", runnertest.Serve)
+	app := newApp(t, "web-socket", runnertest.Serve)
 	h := app.Start(t, rt)
 	app.Report(t)
 	if err := os.RemoveAll(filepath.Join(filepath.Dir(app.LogFile), ".shims")); err != nil {
@@ -258,7 +336,7 @@ func TestShim_WithoutItsSocketIsStoppedAllTheSame(t *testing.T) {
 func TestShim_RunsAnInstanceOnce(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-once", runnertest.Serve)
+	app := newApp(t, "web-once", runnertest.Serve)
 	started := make(chan runner.Handle, 4)
 	for range cap(started) {
 		go func() {
@@ -289,7 +367,7 @@ func TestShim_RunsAnInstanceOnce(t *testing.T) {
 func TestShim_ThatHangsIsKilledWithItsService(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-hangs", pidServe)
+	app := newApp(t, "web-hangs", pidServe)
 	app.StopGrace = 100 * time.Millisecond
 	h := app.Start(t, rt)
 	app.Report(t)
@@ -303,7 +381,7 @@ func TestShim_ThatHangsIsKilledWithItsService(t *testing.T) {
 func TestShim_RotatesTheLog(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-logs", `head -c 60000000 /dev/zero
+	app := newApp(t, "web-logs", `head -c 60000000 /dev/zero
 echo done >"$REPORT"
 exec sleep 600
 `)
@@ -326,7 +404,7 @@ exec sleep 600
 func TestShim_FullDiskDoesNotStopTheService(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
-	app := runnertest.NewApp(t, "web-full", `head -c 3000000 /dev/zero
+	app := newApp(t, "web-full", `head -c 3000000 /dev/zero
 echo done >"$REPORT"
 exec sleep 600
 `)
@@ -359,7 +437,7 @@ exec sleep 600
 func TestShim_HidesItsEnvironmentAndIsSmall(t *testing.T) {
 	t.Parallel()
 	rt := newRuntime(t)
-	app := runnertest.NewApp(t, "web-small", runnertest.Serve)
+	app := newApp(t, "web-small", runnertest.Serve)
 	app.Env["PASSWORD"] = "open sesame"
 	h := app.Start(t, rt)
 	app.Report(t)
@@ -387,7 +465,7 @@ func TestShim_HidesItsEnvironmentAndIsSmall(t *testing.T) {
 
 func TestNew_ShimThatIsNoneIsTold(t *testing.T) {
 	t.Parallel()
-	app := runnertest.NewApp(t, "web-none", runnertest.Serve)
+	app := newApp(t, "web-none", runnertest.Serve)
 	for command, want := range map[string]string{"/bin/true": "without a report", "/no/such/shim": "start its shim"} {
 		_, err := process.New([]string{command}, nil).Start(runnertest.Context(t), app.Instance)
 		if err == nil || !strings.Contains(err.Error(), want) {

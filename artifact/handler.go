@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -27,16 +28,26 @@ type Policy struct {
 	AllowUnsigned bool
 	// MaxSize bounds an archive, in bytes; 0 means 16 GiB.
 	MaxSize int64
+	// Stall is how long an upload may bring nothing until it is cut off; 0
+	// means 20 s.
+	Stall time.Duration
 }
 
 const defaultMaxSize = 16 << 30
 
-// A client may take a minute and as long as its archive needs at 64 KiB a
+// A transfer may take a minute and as long as its archive needs at 64 KiB a
 // second; then it is cut off.
 const (
 	patience = time.Minute
 	minRate  = 64 << 10
 )
+
+// defaultStall is how long an upload may bring nothing.
+const defaultStall = 20 * time.Second
+
+// OffsetHeader says at which byte an upload is to go on, as the field of that
+// name in draft-ietf-httpbis-resumable-upload section 4.1.2.
+const OffsetHeader = "Upload-Offset"
 
 // NewHandler serves a store:
 //
@@ -44,9 +55,28 @@ const (
 //	PUT       /v1/artifacts/{sha256}  takes one, with its manifest in ManifestHeader
 //
 // A PUT is refused before its body is read if the policy does not let it in.
+// It may go on where another one broke off, also one that the store's former
+// process took. Content-Range says what it brings (RFC 9110 section 14.5):
+//
+//	without it              the whole archive
+//	bytes FIRST-LAST/SIZE   the rest; LAST is the archive's last byte
+//	bytes */SIZE            nothing, it asks
+//
+// and it is answered:
+//
+//	200  the archive was here already
+//	201  it is here now: whole, verified, durable
+//	202  to one that asks: go on at OffsetHeader; with Retry-After somebody else
+//	     uploads the archive at the moment
+//	409  this is not where to go on, or somebody else uploads it; ask again
+//	422  it is not what the manifest describes, and all of it is thrown away
+//	507  the disk is full
 func NewHandler(store *Store, policy Policy, log *slog.Logger) http.Handler {
 	if policy.MaxSize <= 0 {
 		policy.MaxSize = defaultMaxSize
+	}
+	if policy.Stall <= 0 {
+		policy.Stall = defaultStall
 	}
 	h := &handler{store: store, policy: policy, log: log}
 	mux := http.NewServeMux()
@@ -98,15 +128,25 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, status, err)
 		return
 	}
-	if h.store.Has(m.SHA256) {
+	brings, err := bringing(r, m)
+	if err != nil {
+		h.fail(w, r, http.StatusBadRequest, err)
+		return
+	}
+	if h.store.touch(m.SHA256) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	if err := http.NewResponseController(w).SetReadDeadline(allowance(m.Size)); err != nil {
-		h.fail(w, r, http.StatusInternalServerError, fmt.Errorf("bound the upload: %w", err))
+	if brings.asks {
+		h.tell(w, m)
+		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	switch err := h.store.Put(r.Context(), m, bodyReader{r.Body}); {
+	body := &bodyReader{r: r.Body, conn: http.NewResponseController(w), stall: h.policy.Stall, end: allowance(m.Size - brings.offset)}
+	switch err := h.store.Receive(r.Context(), m, brings.offset, body); {
+	case errors.Is(err, ErrOffset), errors.Is(err, ErrBusy):
+		h.tell(w, m)
+		h.fail(w, r, http.StatusConflict, err)
 	case errors.Is(err, errBody):
 		h.fail(w, r, http.StatusBadRequest, err)
 	case errors.Is(err, ErrNoRoom):
@@ -117,9 +157,35 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, http.StatusInternalServerError, err)
 	default:
 		h.log.InfoContext(r.Context(), "artifact stored", "service", m.Service, "version", m.Version,
-			"sha256", m.SHA256, "bytes", m.Size, "by", m.By)
+			"sha256", m.SHA256, "bytes", m.Size, "from", brings.offset, "by", m.By)
 		w.WriteHeader(http.StatusCreated)
 	}
+}
+
+// tell adds where an upload is to go on, and whether it had better wait.
+func (h *handler) tell(w http.ResponseWriter, m Manifest) {
+	offset, busy := h.store.Incoming(m)
+	w.Header().Set(OffsetHeader, strconv.FormatInt(offset, 10))
+	if busy {
+		w.Header().Set("Retry-After", "1")
+	}
+}
+
+// bringing is what a request brings of an archive. Its length, where it says
+// one, must be that.
+func bringing(r *http.Request, m Manifest) (contentRange, error) {
+	brings, err := parseContentRange(r.Header, m.Size)
+	if err != nil {
+		return brings, err
+	}
+	want := m.Size - brings.offset
+	if brings.asks {
+		want = 0
+	}
+	if r.ContentLength >= 0 && r.ContentLength != want {
+		return brings, fmt.Errorf("the body has %d bytes, the manifest and the range say %d", r.ContentLength, want)
+	}
+	return brings, nil
 }
 
 // admit returns the manifest of an upload that may come in, or the status and
@@ -149,9 +215,6 @@ func (h *handler) admit(r *http.Request) (Manifest, int, error) {
 	if m.Size > h.policy.MaxSize {
 		return Manifest{}, http.StatusRequestEntityTooLarge, fmt.Errorf("%s has %d bytes, this store takes %d", m, m.Size, h.policy.MaxSize)
 	}
-	if r.ContentLength >= 0 && r.ContentLength != m.Size {
-		return Manifest{}, http.StatusBadRequest, fmt.Errorf("the body has %d bytes, the manifest says %d", r.ContentLength, m.Size)
-	}
 	return m, 0, nil
 }
 
@@ -159,12 +222,32 @@ func (h *handler) admit(r *http.Request) (Manifest, int, error) {
 // client's, not this server's.
 var errBody = errors.New("read the upload")
 
-// bodyReader marks the errors of a request's body.
-type bodyReader struct{ r io.Reader }
+// bodyReader marks the errors of a request's body, and ends it when it stalls
+// or takes too long.
+type bodyReader struct {
+	r     io.Reader
+	conn  *http.ResponseController
+	stall time.Duration
+	end   time.Time
+}
 
-func (b bodyReader) Read(p []byte) (int, error) {
+func (b *bodyReader) Read(p []byte) (int, error) {
+	deadline := time.Now().Add(b.stall)
+	if b.end.Before(deadline) {
+		deadline = b.end
+	}
+	if err := b.conn.SetReadDeadline(deadline); err != nil {
+		return 0, fmt.Errorf("bound the upload: %w", err)
+	}
 	n, err := b.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
+		// The server goes on to read, to learn of a client that goes away.
+		// While the archive is verified, nothing has to come.
+		if err := b.conn.SetReadDeadline(time.Time{}); err != nil {
+			return n, fmt.Errorf("bound the upload: %w", err)
+		}
+	case err != nil:
 		err = fmt.Errorf("%w: %w", errBody, err)
 	}
 	return n, err // io.EOF must stay itself.

@@ -1,21 +1,15 @@
 package artifact_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"switchd/artifact"
 )
@@ -163,78 +157,5 @@ func TestHandler_TakesOnlyWhatATrustedKeySigned(t *testing.T) {
 				t.Errorf("store holds %q", got)
 			}
 		})
-	}
-}
-
-func TestHandler_InterruptedUploadLeavesNothing(t *testing.T) {
-	t.Parallel()
-	r := newRelease(t, 3<<20)
-	s, dir := newStore(t)
-	returned := make(chan struct{})
-	inner := artifact.NewHandler(s, artifact.Policy{Keys: r.keys}, slog.New(slog.DiscardHandler))
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		inner.ServeHTTP(w, req)
-		close(returned)
-	}))
-	t.Cleanup(server.Close)
-	conn, err := new(net.Dialer).DialContext(within(t), "tcp", server.Listener.Addr().String())
-	must(t, err)
-	w := bufio.NewWriter(conn)
-	_, err = fmt.Fprintf(w, "PUT /v1/artifacts/%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s: %s\r\n\r\n%s",
-		r.digest(), r.manifest.Size, artifact.ManifestHeader, manifestHeader(t, r.manifest), r.archive[:1<<20])
-	must(t, err)
-	must(t, w.Flush())
-	must(t, conn.Close())
-	select {
-	case <-returned:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the upload is still waited for")
-	}
-	if got := entries(t, dir); len(got) != 0 {
-		t.Errorf("store holds %q", got)
-	}
-}
-
-func TestUpload_PutsWhatIsMissing(t *testing.T) {
-	t.Parallel()
-	r := newRelease(t, 1<<20)
-	s, _ := newStore(t)
-	server := serve(t, s, artifact.Policy{Keys: r.keys})
-	path := filepath.Join(t.TempDir(), "archive")
-	must(t, os.WriteFile(path, r.archive, 0o600))
-	must(t, artifact.Upload(within(t), client(t), server.URL, r.manifest, path))
-	if !s.Has(r.digest()) {
-		t.Fatal("the archive did not arrive")
-	}
-	// Once it is there the file is not even opened.
-	must(t, os.Remove(path))
-	must(t, artifact.Upload(within(t), client(t), server.URL+"/", r.manifest, path))
-}
-
-func TestUpload_SaysWhyItFailed(t *testing.T) {
-	t.Parallel()
-	r := newRelease(t, 1<<20)
-	s, dir := newStore(t)
-	path := filepath.Join(t.TempDir(), "archive")
-	must(t, os.WriteFile(path, r.archive, 0o600))
-	_, strangers := newKey(t)
-	server := serve(t, s, artifact.Policy{Keys: strangers})
-	short := filepath.Join(t.TempDir(), "short")
-	must(t, os.WriteFile(short, r.archive[1:], 0o600))
-	for name, test := range map[string]struct{ url, path, want string }{
-		"refused":     {server.URL, path, "403 Forbidden: verify web 1.4.2"},
-		"other file":  {server.URL, short, "not what the manifest describes"},
-		"no file":     {server.URL, path + "x", "no such file"},
-		"no server":   {"http://127.0.0.1:1", path, "connection refused"},
-		"no address":  {"ftp://example.net", path, "no http or https URL"},
-		"other place": {server.URL + "/other", path, "404"},
-	} {
-		err := artifact.Upload(within(t), client(t), test.url, r.manifest, test.path)
-		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.url) {
-			t.Errorf("%s: error is %v, want one with %q and the address", name, err, test.want)
-		}
-	}
-	if got := entries(t, dir); len(got) != 0 {
-		t.Errorf("store holds %q", got)
 	}
 }

@@ -6,6 +6,7 @@ package consul
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -25,6 +26,17 @@ type Client struct {
 // variables say. It does not connect.
 func NewClient(flags Flags) (*Client, error) {
 	config := flags.config()
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up the Consul client: %w", err)
+	}
+	return &Client{api: client, addr: config.Address, dc: config.Datacenter}, nil
+}
+
+// NewClientOver returns a client whose requests all go through a transport.
+func NewClientOver(flags Flags, transport http.RoundTripper) (*Client, error) {
+	config := flags.config()
+	config.HttpClient = &http.Client{Transport: transport}
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("set up the Consul client: %w", err)
@@ -156,13 +168,14 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	if err != nil {
 		return nil, wrap("read the health of the nodes", err)
 	}
-	alive := make(map[string]bool)
+	// A node without the check is an external one, which nobody watches.
+	dead := make(map[string]bool)
 	for _, check := range checks {
-		alive[check.Node] = check.Status == api.HealthPassing
+		dead[check.Node] = check.Status != api.HealthPassing
 	}
 	out := make([]Node, 0, len(nodes))
 	for _, n := range nodes {
-		out = append(out, Node{Name: n.Node, Address: n.Address, Meta: n.Meta, Alive: alive[n.Node]})
+		out = append(out, Node{Name: n.Node, Address: n.Address, Meta: n.Meta, Alive: !dead[n.Node]})
 	}
 	return out, nil
 }

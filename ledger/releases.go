@@ -250,7 +250,7 @@ func (r Retention) Judge(releases []Published, now time.Time) []Verdict {
 			if r.Newest == 1 {
 				v.Why = "the newest"
 			}
-		case age < r.OlderThan:
+		case r.OlderThan > 0 && age < r.OlderThan:
 			v.Why = "not old enough"
 		default:
 			v.Removed, v.Why = true, "not in use"

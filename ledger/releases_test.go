@@ -340,7 +340,7 @@ func TestRetention_KeepsWhatIsInUseNewOrYoungAndNothingElse(t *testing.T) {
 			if v.Version != releases[i].Version || v.Why == "" {
 				t.Fatalf("verdict %d: %+v", i, v)
 			}
-			keep := len(v.Uses) > 0 || i < retention.Newest || now.Sub(v.Created) < retention.OlderThan
+			keep := len(v.Uses) > 0 || i < retention.Newest || retention.OlderThan > 0 && v.Created.Add(retention.OlderThan).After(now)
 			if v.Removed == keep {
 				t.Fatalf("%+v: removed is %t", v, v.Removed)
 			}

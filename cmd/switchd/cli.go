@@ -29,6 +29,7 @@ type cli struct {
 	Apply    applyCmd    `cmd:"" help:"Compile the inputs of a directory, show what changes, write the desired state."`
 	Keygen   keygenCmd   `cmd:"" help:"Make a key pair to sign releases with."`
 	Publish  publishCmd  `cmd:"" help:"Pack, sign and store a release."`
+	Releases releasesCmd `cmd:"" help:"List releases and where they are in use, or prune them."`
 	Promote  promoteCmd  `cmd:"" help:"Roll a release out and follow it to its end."`
 	Rollback rollbackCmd `cmd:"" help:"Lead users back to the former pool, in one write."`
 	Halt     haltCmd     `cmd:"" help:"Stop a rollout until it is resumed."`

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -23,10 +24,10 @@ type publishCmd struct {
 }
 
 func (c *publishCmd) Help() string {
-	return "The archive is stored on every replica of `switchd serve`, then its signed manifest is written to Consul. A release never changes: the same version with other bytes is an error."
+	return "The archive is stored on every replica of `switchd serve`, then its signed manifest is written to Consul. A release never changes: the same version with other bytes is an error. The same bytes go on where their upload broke off, and reach the replicas that have not got them yet."
 }
 
-func (c *publishCmd) Run(a *app) (err error) {
+func (c *publishCmd) Run(a *app) error {
 	if c.Key == "" {
 		return &usageError{"agents run nothing unsigned: name a private key with --key or SWITCHD_KEY (`switchd keygen FILE` makes one)"}
 	}
@@ -45,10 +46,12 @@ func (c *publishCmd) Run(a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("make a temporary file: %w", err)
 	}
-	defer func() {
-		_ = archive.Close()
-		err = errors.Join(err, os.Remove(archive.Name()))
-	}()
+	defer func() { _ = archive.Close() }() // it has no name any more
+	// Without a name it goes away with this process, however that ends. The
+	// next one packs the same bytes and goes on with their upload.
+	if err := os.Remove(archive.Name()); err != nil {
+		return fmt.Errorf("make a temporary file: %w", err)
+	}
 	info, err := artifact.Pack(a.ctx, c.Path, archive)
 	if err != nil {
 		return err
@@ -66,20 +69,20 @@ func (c *publishCmd) Run(a *app) (err error) {
 	case !errors.Is(err, ledger.ErrUnknownRelease):
 		return err
 	}
-	stored, err := c.store(a, l, manifest, archive.Name())
+	stored, err := c.store(a, l, manifest, archive)
 	if err != nil {
 		return err
 	}
 	if err := l.Publish(a.ctx, manifest); err != nil {
 		return err
 	}
-	a.printf("%s: published, %s, SHA-256 %.12s, stored on %s\n", manifest, bytes(manifest.Size), manifest.SHA256, stored)
+	a.printf("%s: published, %s, SHA-256 %.12s, %s\n", manifest, bytes(manifest.Size), manifest.SHA256, stored)
 	return nil
 }
 
-// store uploads the archive to every replica; one is enough for agents to
-// fetch it.
-func (c *publishCmd) store(a *app, l *ledger.Ledger, m artifact.Manifest, path string) (string, error) {
+// store uploads the archive to every replica that has not got it; one is
+// enough for agents to fetch it. It tells where the archive is now.
+func (c *publishCmd) store(a *app, l *ledger.Ledger, m artifact.Manifest, archive io.ReaderAt) (string, error) {
 	replicas, err := replica.List(a.ctx, l.Consul, l.Keys.Env)
 	if err != nil {
 		return "", err
@@ -87,26 +90,40 @@ func (c *publishCmd) store(a *app, l *ledger.Ledger, m artifact.Manifest, path s
 	if len(replicas) == 0 {
 		return "", fmt.Errorf("no `switchd serve` is registered in environment %s; one has to store the archive", l.Keys.Env)
 	}
-	client := &http.Client{Transport: &http.Transport{Proxy: nil}}
+	client := &http.Client{Transport: &http.Transport{Proxy: nil, ExpectContinueTimeout: 10 * time.Second}}
 	defer client.CloseIdleConnections()
-	done := 0
+	var took, had, without []string
 	for _, r := range replicas {
-		ctx, cancel := context.WithTimeout(a.ctx, time.Hour)
-		err := artifact.Upload(ctx, client, "http://"+r.HTTP, m, path)
-		cancel()
-		if a.ctx.Err() != nil {
+		meter := a.meter(r.Name)
+		uploader := artifact.Uploader{Client: client, Progress: func(done, total int64) { meter.at(time.Now(), done, total) }}
+		there, err := uploader.Upload(a.ctx, "http://"+r.HTTP, m, archive)
+		meter.end()
+		switch {
+		case a.ctx.Err() != nil:
 			return "", a.ctx.Err()
-		}
-		if err != nil {
+		case err != nil:
 			a.notef("switchd: %v\n", err)
-			continue
+			without = append(without, r.Name)
+		case there:
+			had = append(had, r.Name)
+		default:
+			took = append(took, r.Name)
 		}
-		done++
 	}
-	if done == 0 {
+	if len(took)+len(had) == 0 {
 		return "", fmt.Errorf("%s is not published: no replica took its archive", m)
 	}
-	return fmt.Sprintf("%d of %s", done, plural(len(replicas), "replica")), nil
+	if len(without) > 0 {
+		a.notef("switchd: %s will go without the archive (%s); publish the same again when they are back\n", plural(len(without), "replica"), strings.Join(without, ", "))
+	}
+	var parts []string
+	if len(took) > 0 {
+		parts = append(parts, "stored on "+strings.Join(took, ", "))
+	}
+	if len(had) > 0 {
+		parts = append(parts, "was already on "+strings.Join(had, ", "))
+	}
+	return strings.Join(parts, ", "), nil
 }
 
 // password asks for the private key's password, or takes it from the

@@ -208,20 +208,28 @@ func nodes(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// awaitReplica returns when Consul holds a replica of the environment for
-// healthy.
-func awaitReplica(ts *testscript.TestScript, _ bool, _ []string) {
+// awaitReplica returns when Consul holds replicas of the environment for
+// healthy:
+//
+//	replica [NUMBER]
+func awaitReplica(ts *testscript.TestScript, _ bool, args []string) {
+	want := 1
+	if len(args) > 0 {
+		var err error
+		want, err = strconv.Atoi(args[0])
+		ts.Check(err)
+	}
 	client := ts.Value(clientKey{}).(*consul.Client).API()
 	index, end := uint64(0), time.Now().Add(time.Minute)
 	for time.Now().Before(end) {
 		entries, meta, err := client.Health().Service(replica.Service, "", true, &api.QueryOptions{WaitIndex: index, WaitTime: time.Minute})
 		ts.Check(err)
-		if len(replica.FromHealth(entries, ts.Getenv("SWITCHD_ENV"))) > 0 {
+		if len(replica.FromHealth(entries, ts.Getenv("SWITCHD_ENV"))) >= want {
 			return
 		}
 		index = meta.LastIndex
 	}
-	ts.Fatalf("no replica after a minute")
+	ts.Fatalf("not enough replicas after a minute")
 }
 
 // jsonValue compares a value in the last command's standard output, which is
@@ -255,6 +263,15 @@ func jsonValue(ts *testscript.TestScript, _ bool, args []string) {
 func empty(client *api.Client) error {
 	if _, err := client.KV().DeleteTree(consul.Root, nil); err != nil {
 		return err
+	}
+	services, err := client.Agent().Services() // Replicas that were killed.
+	if err != nil {
+		return err
+	}
+	for id := range services {
+		if err := client.Agent().ServiceDeregister(id); err != nil {
+			return err
+		}
 	}
 	found, _, err := client.Catalog().Nodes(nil)
 	if err != nil {

@@ -336,4 +336,3 @@ func TestConnections_CountOnlyTheServicesOwn(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
-

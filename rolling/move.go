@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"switchd/consul"
+	"switchd/pools"
 	"switchd/rollout"
 	"switchd/runner"
 	"switchd/spec"
@@ -133,28 +136,38 @@ func (u *unit) mayStop(ctx context.Context, move *Move, drained bool) (*consul.S
 	if session == nil {
 		return nil, &quorumError{"there is no Consul session"}
 	}
-	slot, err := u.agent.Consul.Get(ctx, move.Slot)
-	if err != nil {
+	var (
+		want    Want
+		members int
+		now     pools.Pool
+		slots   []consul.Entry
+	)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		want, err = u.wantsNow(groupCtx)
+		return err
+	})
+	group.Go(func() (err error) {
+		members, err = u.agent.members(groupCtx, move.Service, u.pool)
+		return err
+	})
+	group.Go(func() (err error) {
+		now, slots, err = u.agent.lookAround(groupCtx, move.Service, u.pool)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if slot.Session != session.ID() {
+	if !slices.ContainsFunc(slots, func(e consul.Entry) bool { return e.Key == move.Slot && e.Session == session.ID() }) {
 		return nil, &quorumError{"the slot was lost"}
 	}
 	// What was watched may be old news: a halt or a rollback since then must
 	// not be followed by a node that goes down for nothing.
-	want, err := u.wantsNow(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if !want.Roll || want.Reason != move.Reason {
 		return nil, &quorumError{move.wish() + " any more"}
 	}
-	refusal, err := u.checkQuorum(ctx, move.Service, drained)
-	if err != nil {
-		return nil, err
-	}
-	if refusal != nil {
-		return nil, &quorumError{refusal.Error()}
+	if err := mayGoDown(now, u.agent.Node, holdersOf(slots), move.Service.Roll.Quorum.AtLeast(members), drained); err != nil {
+		return nil, &quorumError{err.Error()}
 	}
 	return session, nil
 }

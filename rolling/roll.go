@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"switchd/consul"
 	"switchd/pools"
 	"switchd/rollout"
@@ -21,32 +23,34 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	limit := s.Roll.MaxUnavailable.AtMost(members)
 	slots := u.agent.Keys.Slots(u.service, u.pool)
 
+	look, err := u.look(ctx, want)
+	if err != nil {
+		return u.later(ctx, "look at the queue", err)
+	}
 	begun := true
 	if want.Report {
-		passes, err := u.agent.passing(ctx, u.service, u.pool)
-		if err != nil {
-			return u.later(ctx, "look at the node", err)
-		}
-		entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
-		if err != nil {
-			return u.later(ctx, "read the queue", err)
-		}
-		t := lookAt(reportsOf(entries, want), u.agent.Node, u.pool, s.Roll, limit)
+		t := lookAt(reportsOf(look.reports, want), u.agent.Node, u.pool, s.Roll, limit)
 		limit, begun = t.limit, t.begun
-		switch {
-		case t.hold != "":
+		if t.hold != "" {
 			u.await(ctx, u.agent.Keys.Stagings(u.service, want.Version))
 			u.say(ctx, session, want, rollout.Waiting, t.hold)
 			return recheckEvery
-		// Who does not pass needs no turn: its stop takes nothing away, and it
-		// may be what the quorum of the head of the queue waits for.
-		case t.after != "" && passes:
-			u.await(ctx, u.agent.Keys.Staging(u.service, want.Version, t.after))
-			u.say(ctx, session, want, rollout.Staged, "")
-			return restEvery
+		}
+		if t.after != "" {
+			// Who does not pass needs no turn: its stop takes nothing away, and
+			// it may be what the quorum of the head of the queue waits for.
+			passes, err := u.agent.passing(ctx, u.service, u.pool)
+			if err != nil {
+				return u.later(ctx, "look at the node", err)
+			}
+			if passes {
+				u.await(ctx, u.agent.Keys.Staging(u.service, want.Version, t.after))
+				u.say(ctx, session, want, rollout.Staged, "")
+				return restEvery
+			}
 		}
 	}
-	if wait := u.stagger(ctx, s.Roll.Stagger.Std(), begun); wait > 0 {
+	if wait := u.stagger(look.slots, s.Roll.Stagger.Std(), begun); wait > 0 {
 		u.say(ctx, session, want, rollout.Waiting, fmt.Sprintf("for %s after the node before it (stagger)", s.Roll.Stagger))
 		return wait
 	}
@@ -63,7 +67,7 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 		}
 	}
 	u.slotless = false
-	slot, why, err := u.takeSlot(ctx, session, want, limit)
+	slot, why, err := u.takeSlot(ctx, session, want, look.slots, limit)
 	if err != nil {
 		return u.later(ctx, "take a slot", err)
 	}
@@ -92,6 +96,27 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	return 0
 }
 
+// looked is what a node sees of the others that roll.
+type looked struct{ reports, slots []consul.Entry }
+
+// look reads the queue and the slots, at the same time: the next node's turn
+// begins with it.
+func (u *unit) look(ctx context.Context, want Want) (looked, error) {
+	var l looked
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		l.slots, err = u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
+		return err
+	})
+	if want.Report {
+		group.Go(func() (err error) {
+			l.reports, err = u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
+			return err
+		})
+	}
+	return l, group.Wait()
+}
+
 // quorumEvery is how soon a node looks again that the quorum does not let go.
 const quorumEvery = time.Second
 
@@ -103,16 +128,12 @@ func (u *unit) later(ctx context.Context, what string, err error) time.Duration 
 // stagger is how long the node waits for the one before it to have been down
 // long enough ago. That is told by the slots' lock counts and this node's own
 // clock: from when it saw a slot taken, whatever other nodes take the time for.
-func (u *unit) stagger(ctx context.Context, least time.Duration, begun bool) time.Duration {
+func (u *unit) stagger(slots []consul.Entry, least time.Duration, begun bool) time.Duration {
 	if least <= 0 || !begun {
 		return 0
 	}
-	entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
-	if err != nil {
-		return u.later(ctx, "read the slots", err)
-	}
 	var takes uint64
-	for _, e := range entries {
+	for _, e := range slots {
 		takes += e.Locks
 	}
 	if takes != u.takes {

@@ -69,14 +69,10 @@ func (a *Agent) members(ctx context.Context, s spec.Service, pool string) (int, 
 
 // takeSlot tries once to take one of the pool's slots, and reports it in the
 // same write. The key is "" with the reason when that is not possible now.
-func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want, limit int) (key, why string, err error) {
-	entries, err := u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
-	if err != nil {
-		return "", "", err
-	}
+func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want, slots []consul.Entry, limit int) (key, why string, err error) {
 	held := make(map[string]consul.Entry)
 	var holders []string
-	for _, e := range entries {
+	for _, e := range slots {
 		if e.Session == session.ID() {
 			return e.Key, "", nil
 		}
@@ -113,50 +109,41 @@ func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want,
 	return "", "all slots are taken, by " + strings.Join(holders, ", "), nil
 }
 
-// checkQuorum reads consistently whether this node, which holds a slot, may go
-// down. A plain error means that it could not be read.
-func (u *unit) checkQuorum(ctx context.Context, s spec.Service, drained bool) (refusal, err error) {
-	members, err := u.agent.members(ctx, s, u.pool)
-	if err != nil {
-		return nil, err
-	}
-	now, holders, err := u.agent.lookAround(ctx, s, u.pool)
-	if err != nil {
-		return nil, err
-	}
-	return mayGoDown(now, u.agent.Node, holders, s.Roll.Quorum.AtLeast(members), drained), nil
-}
-
-// foresee tells what checkQuorum would say if this node took a slot now.
+// foresee tells what the quorum would say if this node took a slot now.
 func (a *Agent) foresee(ctx context.Context, s spec.Service, pool string, members int) (refusal, err error) {
-	now, holders, err := a.lookAround(ctx, s, pool)
+	now, slots, err := a.lookAround(ctx, s, pool)
 	if err != nil {
 		return nil, err
 	}
+	holders := holdersOf(slots)
 	if !slices.ContainsFunc(holders, func(h holder) bool { return h.node == a.Node }) {
 		holders = append(holders, holder{node: a.Node, order: math.MaxUint64})
 	}
 	return mayGoDown(now, a.Node, holders, s.Roll.Quorum.AtLeast(members), false), nil
 }
 
-// lookAround reads the pool and who holds its slots. The slots come first:
-// whoever takes one later is behind this node and yields to it.
-func (a *Agent) lookAround(ctx context.Context, s spec.Service, pool string) (pools.Pool, []holder, error) {
-	entries, err := a.Consul.List(ctx, a.Keys.Slots(s.Name, pool))
+// lookAround reads the pool and its slots. The slots come first: whoever takes
+// one later is behind this node and yields to it.
+func (a *Agent) lookAround(ctx context.Context, s spec.Service, pool string) (pools.Pool, []consul.Entry, error) {
+	slots, err := a.Consul.List(ctx, a.Keys.Slots(s.Name, pool))
 	if err != nil {
 		return nil, nil, err
-	}
-	var holders []holder
-	for _, e := range entries {
-		if e.Session != "" {
-			holders = append(holders, holder{node: string(e.Value), order: e.Index})
-		}
 	}
 	now, err := pools.Read(ctx, a.Consul, s.Name)
 	if err != nil {
 		return nil, nil, err
 	}
-	return now[pool], holders, nil
+	return now[pool], slots, nil
+}
+
+func holdersOf(slots []consul.Entry) []holder {
+	var holders []holder
+	for _, e := range slots {
+		if e.Session != "" {
+			holders = append(holders, holder{node: string(e.Value), order: e.Index})
+		}
+	}
+	return holders
 }
 
 // freeSlots gives back what this node holds without a use for it: a former

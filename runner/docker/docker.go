@@ -12,7 +12,7 @@
 // runs its output is the engine's (docker logs); at its end it is copied to the
 // log file.
 //
-// It is tested with podman 4.3 and runc.
+// It is tested with podman 4.3 and runc, not with Docker itself.
 package docker
 
 import (
@@ -37,6 +37,9 @@ type Runtime struct {
 	// removal lets one at a time copy the output of a container that has ended
 	// and remove it.
 	removal sync.Mutex
+	// images lets one at a time load or remove images: podman 4.3 loses layers
+	// that one is removing and another one is loading.
+	images sync.Mutex
 }
 
 var _ runner.Runtime = (*Runtime)(nil)
@@ -52,7 +55,7 @@ func (r *Runtime) Stage(ctx context.Context, inst runner.Instance) error {
 		if err := check(inst); err != nil {
 			return err
 		}
-		_, err := e.image(ctx, inst)
+		_, err := r.image(ctx, e, inst)
 		return err
 	})
 }
@@ -138,6 +141,8 @@ func (r *Runtime) Cleanup(ctx context.Context, inst runner.Instance) error {
 				return err
 			}
 		}
+		r.images.Lock()
+		defer r.images.Unlock()
 		return e.removeImages(ctx, inst)
 	})
 }
@@ -175,7 +180,7 @@ func (r *Runtime) start(ctx context.Context, e *engine, inst runner.Instance) (r
 	if err := check(inst); err != nil {
 		return "", err
 	}
-	image, err := e.image(ctx, inst)
+	image, err := r.image(ctx, e, inst)
 	if err != nil {
 		return "", err
 	}
@@ -217,15 +222,36 @@ func (r *Runtime) stop(ctx context.Context, e *engine, id string, inst runner.In
 	if signal == "SIGKILL" {
 		grace = 0 // Engines before API 1.42 know no other signal than the container's.
 	}
-	_, err = e.ContainerStop(ctx, id, client.ContainerStopOptions{Signal: signal, Timeout: &grace})
-	if errdefs.IsNotFound(err) {
-		return nil
+	for {
+		_, err = e.ContainerStop(ctx, id, client.ContainerStopOptions{Signal: signal, Timeout: &grace})
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+		if err != nil && !errdefs.IsNotModified(err) {
+			return fmt.Errorf("stop container %.12s: %w", id, err)
+		}
+		// One that had just failed may be started again after it was stopped,
+		// but not after it was removed.
+		err = r.remove(ctx, e, id, inst)
+		if err == nil {
+			r.log.InfoContext(ctx, "instance stopped", "instance", inst.ID, "version", inst.Version, "container", id[:12])
+			return nil
+		}
+		if c, inspectErr := e.inspect(ctx, id); inspectErr != nil || c != nil && !running(c.response()) {
+			return errors.Join(err, inspectErr)
+		}
 	}
-	if err != nil && !errdefs.IsNotModified(err) {
-		return fmt.Errorf("stop container %.12s: %w", id, err)
-	}
-	r.log.InfoContext(ctx, "instance stopped", "instance", inst.ID, "version", inst.Version, "container", id[:12])
-	return r.remove(ctx, e, id, inst)
+}
+
+// errRunning refuses to remove a container.
+var errRunning = errors.New("it runs again")
+
+// image makes sure that the image of an instance is there and returns what it
+// is called.
+func (r *Runtime) image(ctx context.Context, e *engine, inst runner.Instance) (string, error) {
+	r.images.Lock()
+	defer r.images.Unlock()
+	return e.image(ctx, inst)
 }
 
 // remove copies the output of a container that has ended to the log file and
@@ -233,13 +259,17 @@ func (r *Runtime) stop(ctx context.Context, e *engine, id string, inst runner.In
 func (r *Runtime) remove(ctx context.Context, e *engine, id string, inst runner.Instance) error {
 	r.removal.Lock()
 	defer r.removal.Unlock()
-	if c, err := e.inspect(ctx, id); c == nil || err != nil {
+	c, err := e.inspect(ctx, id)
+	if c == nil || err != nil {
 		return err
+	}
+	if running(c.response()) {
+		return fmt.Errorf("remove container %.12s: %w", id, errRunning)
 	}
 	if err := e.copyLog(ctx, id, inst.LogFile); err != nil {
 		r.log.WarnContext(ctx, "a container's output is lost", "instance", inst.ID, "version", inst.Version, "container", id[:12], "error", err)
 	}
-	_, err := e.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
+	_, err = e.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %.12s: %w", id, err)
 	}
@@ -274,7 +304,7 @@ func (e *engine) wait(ctx context.Context, id string) error {
 		// The client delivers one of both even then, and may wait for a reader.
 		select {
 		case <-ended.Result:
-		case <-ended.Error:
+		case <-ended.Error: //nolint:errcheck // The context's counts.
 		}
 		return ctx.Err()
 	case <-ended.Result:

@@ -111,7 +111,7 @@ func (e *engine) loadAs(ctx context.Context, archive io.Reader, name string) err
 	renamed := make(chan error, 1)
 	go func() {
 		err := rename(archive, w, "docker.io/"+name)
-		w.CloseWithError(err) //nolint:errcheck // Returns none.
+		w.CloseWithError(err)
 		renamed <- err
 	}()
 	progress, err := e.ImageLoad(ctx, r, client.ImageLoadWithQuiet(true))

@@ -31,7 +31,7 @@ func (e *engine) copyLog(ctx context.Context, id, path string) error {
 	if err != nil {
 		return fmt.Errorf("read the container's output: %w", err)
 	}
-	defer output.Close() //nolint:errcheck // Opened for reading.
+	defer output.Close()
 	file, err := openLog(path)
 	if err != nil {
 		return err

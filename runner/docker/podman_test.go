@@ -141,16 +141,14 @@ func (e *engine) end() error {
 			errs = append(errs, fmt.Errorf("remove containers: %w: %s", err, out))
 		}
 		errs = append(errs, e.stop())
-		<-e.ended
+		<-e.ended //nolint:errcheck // Its status is that of the signal.
 	}
 	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
 }
 
 // root is the file system of the test's image: a shell and a few programs of
 // this machine with the libraries that they need.
-var root = sync.OnceValues(func() ([]byte, error) {
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
+var root = sync.OnceValues(func() (map[string]string, error) {
 	files := map[string]string{"etc/passwd": "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n", "etc/group": "root:x:0:\nnogroup:x:65534:\n"}
 	programs := map[string]bool{}
 	for _, name := range []string{"sh", "sleep", "setsid", "id"} {
@@ -158,7 +156,7 @@ var root = sync.OnceValues(func() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		libraries, err := exec.Command("ldd", path).Output() //nolint:noctx // Ends at once.
+		libraries, err := exec.Command("ldd", path).Output()
 		if err != nil {
 			return nil, fmt.Errorf("ldd %s: %w", path, err)
 		}
@@ -178,12 +176,7 @@ var root = sync.OnceValues(func() ([]byte, error) {
 		}
 		files[path[1:]] = string(text)
 	}
-	for name, text := range files {
-		if err := add(w, name, text); err != nil {
-			return nil, err
-		}
-	}
-	return layer.Bytes(), w.Close()
+	return files, nil
 })
 
 func add(w *tar.Writer, name, text string) error {
@@ -197,21 +190,32 @@ func add(w *tar.Writer, name, text string) error {
 // writeArchive writes the image as docker save does, under names.
 func writeArchive(t *testing.T, path string, names ...string) {
 	t.Helper()
-	layer, err := root()
+	files, err := root()
 	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	// A layer of its own: see Runtime.images, which the tests' values don't share.
+	for name, text := range files {
+		if err := add(w, name, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(add(w, "made", path), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	config := asJSON(t, map[string]any{
 		"architecture": runtime.GOARCH, "os": "linux",
-		"config": map[string]any{"Env": []string{"PATH=/bin"}, "Labels": map[string]string{"made": path}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hexSum(layer)}},
+		"config": map[string]any{"Env": []string{"PATH=/bin"}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hexSum(layer.Bytes())}},
 	})
 	configName := hexSum(config) + ".json"
 	manifest := asJSON(t, []any{map[string]any{"Config": configName, "RepoTags": names, "Layers": []string{"layer.tar"}}})
 	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
+	w = tar.NewWriter(&archive)
 	for _, err := range []error{
-		add(w, configName, string(config)), add(w, "layer.tar", string(layer)), add(w, "manifest.json", string(manifest)), w.Close(),
+		add(w, configName, string(config)), add(w, "layer.tar", layer.String()), add(w, "manifest.json", string(manifest)), w.Close(),
 		os.WriteFile(path, archive.Bytes(), 0o600),
 	} {
 		if err != nil {

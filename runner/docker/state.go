@@ -3,11 +3,11 @@ package docker
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
 
 	"switchd/runner"
@@ -91,8 +91,12 @@ func (e *engine) status(ctx context.Context, c *container.InspectResponse) runne
 	return s
 }
 
-// eventTime bounds how long an engine may take to list its events.
-const eventTime = 2 * time.Second
+// eventTime bounds how long an engine may take to list its events. podman 4.3
+// forgets some when it is not asked to wait for more.
+const (
+	eventTime = 2 * time.Second
+	eventWait = 300 * time.Millisecond
+)
 
 // lastEnd says how a container ended last that runs again: its state has no
 // trace of that, the engine's events have, for some time.
@@ -101,18 +105,18 @@ func (e *engine) lastEnd(ctx context.Context, id string) string {
 	defer cancel()
 	now := time.Now()
 	result := e.Events(ctx, client.EventsListOptions{
-		Since:   strconv.FormatInt(now.Add(-time.Hour).Unix(), 10),
-		Until:   strconv.FormatInt(now.Unix()+1, 10),
-		Filters: make(client.Filters).Add("container", id).Add("event", "die"),
+		Since:   now.Add(-time.Hour).Format(time.RFC3339Nano),
+		Until:   now.Add(eventWait).Format(time.RFC3339Nano),
+		Filters: make(client.Filters).Add("container", id),
 	})
 	why := "failed"
 	for {
 		select {
 		case message := <-result.Messages:
-			if code, ok := message.Actor.Attributes["exitCode"]; ok {
-				why = "exit status " + code
+			if message.Action == events.ActionDie {
+				why = "exit status " + message.Actor.Attributes["exitCode"]
 			}
-		case <-result.Err: // Also at their end, and at the end of the time.
+		case <-result.Err: //nolint:errcheck // Their end is one, and that of the time.
 			return why
 		}
 	}

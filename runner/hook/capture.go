@@ -9,50 +9,20 @@ import (
 	"unicode"
 )
 
-// budget is what the outputs of one run may still log together.
-type budget struct {
-	mu   sync.Mutex
-	left int
-}
-
-// spend logs p to w as far as the budget goes, and says so once where it
-// ends.
-func (b *budget) spend(w io.Writer, p []byte) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.left <= 0 {
-		return
-	}
-	n := min(len(p), b.left)
-	b.left -= n
-	_, err := w.Write(p[:n])
-	if err == nil && b.left == 0 {
-		_, err = fmt.Fprintf(w, "\n[switchd: the hook's output is cut here, after %d KiB]\n", maxLogged>>10)
-	}
-	if err != nil {
-		b.left = 0 // A full disk must not keep the hook from ending.
-	}
-}
-
-// capture takes one output of a hook, of any length, without ever blocking or
+// capture takes an output of a hook, of any length, without ever blocking or
 // failing: it logs the beginning and remembers the last line.
 type capture struct {
-	log    io.Writer // nil: nowhere
-	budget *budget
-
 	mu   sync.Mutex // what the hook left behind may write while it is read
+	log  io.Writer  // nil: nowhere
+	left int        // bytes that may still be logged
 	line []byte     // the one that has no end yet, its first MaxLine bytes
 	last []byte     // the last one before it that was not empty
 }
 
-func newCapture(log io.Writer, b *budget) *capture { return &capture{log: log, budget: b} }
-
 func (c *capture) Write(p []byte) (int, error) {
-	if c.log != nil {
-		c.budget.spend(c.log, p)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.keep(p)
 	for rest := p; len(rest) > 0; {
 		part, after, ended := bytes.Cut(rest, []byte("\n"))
 		c.line = append(c.line, part[:min(len(part), MaxLine-len(c.line))]...)
@@ -65,6 +35,22 @@ func (c *capture) Write(p []byte) (int, error) {
 		rest = after
 	}
 	return len(p), nil
+}
+
+// keep logs as much as may be logged, and says where it ends.
+func (c *capture) keep(p []byte) {
+	if c.log == nil || c.left <= 0 {
+		return
+	}
+	n := min(len(p), c.left)
+	c.left -= n
+	_, err := c.log.Write(p[:n])
+	if err == nil && c.left == 0 {
+		_, err = fmt.Fprintf(c.log, "\n[switchd: the hook's output is cut here, after %d KiB]\n", maxLogged>>10)
+	}
+	if err != nil {
+		c.left = 0 // A full disk must not keep the hook from ending.
+	}
 }
 
 // lastLine is the last line that is not empty, without what no environment

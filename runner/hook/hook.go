@@ -4,6 +4,7 @@
 package hook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 )
 
 // DefaultTimeout bounds a hook that has no timeout of its own.
-const DefaultTimeout = 30 * time.Second
+const DefaultTimeout = time.Minute
 
 // MaxLine is how much of a last line is kept, in bytes.
 const MaxLine = 1 << 10
@@ -34,30 +35,27 @@ type Hook struct {
 	Dir     string   // where it runs
 	Env     []string // all of its environment
 	Timeout time.Duration
-	// Stdout and Stderr get the first 256 KiB of the output together; either
-	// may be nil. A process that the hook leaves behind loses both.
-	Stdout, Stderr io.Writer
+	// Log gets the first 256 KiB of the output, standard output and error in
+	// their order; nil is nowhere. A process that the hook leaves behind can't
+	// write there any more.
+	Log io.Writer
+	// Asked tells that the standard output is an answer, and not for the log.
+	Asked bool
 }
 
 // Result is how a hook ended by itself.
 type Result struct {
 	Status int
-	// Stdout and Stderr are the last lines that were not empty, the first
-	// MaxLine bytes of each.
-	Stdout, Stderr string
+	// Said is the last line that was not empty, its first MaxLine bytes; of a
+	// hook that was asked, that of the standard error if there is one.
+	Said string
+	// Answer is the same of the standard output of a hook that was asked.
+	Answer string
 	// Held tells that it left a process behind which had its output open, and
 	// can't write there any more.
 	Held bool
 
 	name string
-}
-
-// Last is the last line of either output, the errors' first.
-func (r Result) Last() string {
-	if r.Stderr != "" {
-		return r.Stderr
-	}
-	return r.Stdout
 }
 
 // Err is nil if the hook ended with status 0, and tells otherwise with which
@@ -66,7 +64,7 @@ func (r Result) Err() error {
 	if r.Status == 0 {
 		return nil
 	}
-	return fmt.Errorf("hook %q failed with exit status %d%s", r.name, r.Status, saying(r.Last()))
+	return fmt.Errorf("hook %q failed with exit status %d%s", r.name, r.Status, saying(r.Said))
 }
 
 // Check tells whether the program is there and can be executed.
@@ -92,20 +90,27 @@ func (h Hook) Run(ctx context.Context) (Result, error) {
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	budget := &budget{left: maxLogged}
-	stdout, stderr := newCapture(h.Stdout, budget), newCapture(h.Stderr, budget)
-	command, err := h.start(bounded, path, stdout, stderr)
+	output := &capture{log: h.Log, left: maxLogged}
+	answer := output // One pipe keeps the order.
+	if h.Asked {
+		answer = &capture{}
+	}
+	command, err := h.start(bounded, path, answer, output)
 	if err != nil {
 		return result, fmt.Errorf("hook %q: run %s: %w", h.Name, path, err)
 	}
 	err = command.Wait()
-	result.Stdout, result.Stderr = stdout.lastLine(), stderr.lastLine()
+	result.Said = output.lastLine()
+	if h.Asked {
+		result.Answer = answer.lastLine()
+		result.Said = cmp.Or(result.Said, result.Answer)
+	}
 	switch exit, failed := errors.AsType[*exec.ExitError](err); {
 	case ctx.Err() != nil && err != nil:
-		return result, fmt.Errorf("hook %q was killed, as its caller gave up%s: %w", h.Name, saying(result.Last()), ctx.Err())
+		return result, fmt.Errorf("hook %q was killed, as its caller gave up%s: %w", h.Name, saying(result.Said), ctx.Err())
 	case bounded.Err() != nil && err != nil:
 		return result, fmt.Errorf("hook %q (%s) was killed after its timeout of %v%s; find out what it waits for, or raise hook_timeout: %w",
-			h.Name, strings.Join(h.Command, " "), timeout, saying(result.Last()), context.DeadlineExceeded)
+			h.Name, strings.Join(h.Command, " "), timeout, saying(result.Said), context.DeadlineExceeded)
 	case errors.Is(err, exec.ErrWaitDelay):
 		result.Held = true
 		return result, nil
@@ -113,9 +118,9 @@ func (h Hook) Run(ctx context.Context) (Result, error) {
 		result.Status = exit.ExitCode()
 		return result, nil
 	case failed:
-		return result, fmt.Errorf("hook %q was ended by something else: %w%s", h.Name, err, saying(result.Last()))
+		return result, fmt.Errorf("hook %q was ended by something else: %w%s", h.Name, err, saying(result.Said))
 	case err != nil:
-		return result, fmt.Errorf("hook %q: %w%s", h.Name, err, saying(result.Last()))
+		return result, fmt.Errorf("hook %q: %w%s", h.Name, err, saying(result.Said))
 	}
 	return result, nil
 }

@@ -31,21 +31,39 @@ func TestRun_KeepsTheLastLines(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string][2]string{
 		`true`:                                  {"", ""},
-		`echo one; echo two; echo; echo ' '`:    {"two", ""},
-		`printf 'no end'`:                       {"no end", ""},
+		`echo one; echo two; echo; echo ' '`:    {"two", "two"},
+		`printf 'no end'`:                       {"no end", "no end"},
 		`echo out; echo err >&2`:                {"out", "err"},
-		`printf 'a\000b\033[31mc\377\n'`:        {"ab[31mc", ""},
-		`printf '%3000s' x; echo; printf short`: {"short", ""},
-		`yes 123456789 | head -c 3000000`:       {"123456789", ""},
+		`printf 'a\000b\033[31mc\377\n'`:        {"ab[31mc", "ab[31mc"},
+		`printf '%3000s' x; echo; printf short`: {"short", "short"},
+		`yes 123456789 | head -c 3000000`:       {"123456789", "123456789"},
 	} {
-		result, err := shell(t, script).Run(t.Context())
-		if err != nil || result.Stdout != want[0] || result.Stderr != want[1] || result.Err() != nil {
+		h := shell(t, script)
+		h.Asked = true
+		result, err := h.Run(t.Context())
+		if err != nil || result.Answer != want[0] || result.Said != want[1] || result.Err() != nil {
 			t.Errorf("%s: %+v, %v, want %q", script, result, err, want)
+		}
+		h.Asked = false
+		result, err = h.Run(t.Context())
+		if err != nil || result.Answer != "" || result.Said != want[1] {
+			t.Errorf("%s, when it is not asked: %+v, %v, want %q", script, result, err, want[1])
 		}
 	}
 	result, err := shell(t, "yes '' | tr '\\n' 1 | head -c 3000000").Run(t.Context())
-	if want := strings.Repeat("1", hook.MaxLine); err != nil || result.Stdout != want {
-		t.Errorf("a line of 3 MB is kept as %d bytes, %v, want %d", len(result.Stdout), err, len(want))
+	if want := strings.Repeat("1", hook.MaxLine); err != nil || result.Said != want {
+		t.Errorf("a line of 3 MB is kept as %d bytes, %v, want %d", len(result.Said), err, len(want))
+	}
+}
+
+func TestRun_KeepsAnAnswerOutOfTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	h := shell(t, "echo to people >&2; echo to switchd")
+	h.Log, h.Asked = &log, true
+	result, err := h.Run(t.Context())
+	if err != nil || result.Answer != "to switchd" || result.Said != "to people" || log.String() != "to people\n" {
+		t.Errorf("%+v, %v, log %q", result, err, log.String())
 	}
 }
 
@@ -53,12 +71,12 @@ func TestRun_LogsBothOutputsWithinBounds(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	h := shell(t, "echo first >&2; yes out | head -c 2000000; yes err | head -c 2000000 >&2; echo last")
-	h.Stdout, h.Stderr = &log, &log
+	h.Log = &log
 	result, err := h.Run(t.Context())
-	if err != nil || result.Stdout != "last" {
+	if err != nil || result.Said != "last" {
 		t.Errorf("%+v, %v", result, err)
 	}
-	if got := log.String(); !strings.Contains(got, "first\n") || !strings.HasSuffix(got, "cut here, after 256 KiB]\n") || len(got) > 257<<10 {
+	if got := log.String(); !strings.HasPrefix(got, "first\nout\n") || !strings.HasSuffix(got, "cut here, after 256 KiB]\n") || len(got) > 257<<10 {
 		t.Errorf("the log has %d bytes and ends with %q", len(got), got[len(got)-80:])
 	}
 }
@@ -70,8 +88,8 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 func TestRun_IsNotDisturbedByAFullDisk(t *testing.T) {
 	t.Parallel()
 	h := shell(t, "yes | head -c 1000000; echo done")
-	h.Stdout = fullDisk{}
-	if result, err := h.Run(t.Context()); err != nil || result.Status != 0 || result.Stdout != "done" {
+	h.Log = fullDisk{}
+	if result, err := h.Run(t.Context()); err != nil || result.Status != 0 || result.Said != "done" {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
@@ -131,7 +149,7 @@ func TestRun_DoesNotWaitForWhatWasLeftBehind(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	kill(t, result.Stdout)
+	kill(t, result.Said)
 	wantClosed(t, fifo)
 
 	h = shell(t, "sleep 600 >/dev/null 2>&1 & echo $!")
@@ -139,7 +157,7 @@ func TestRun_DoesNotWaitForWhatWasLeftBehind(t *testing.T) {
 	if err != nil || result.Held {
 		t.Errorf("%+v, %v, want one that does not tell of a process with other outputs", result, err)
 	}
-	kill(t, result.Stdout)
+	kill(t, result.Said)
 }
 
 func TestCheck_NamesWhatIsWrongWithTheProgram(t *testing.T) {

@@ -1,10 +1,10 @@
 package script
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -117,11 +117,9 @@ func (r run) run(ctx context.Context, name string, how stop) (hook.Result, error
 			return hook.Result{}, err
 		}
 		defer output.Close() //nolint:errcheck // A log: the script's end counts.
-		script.Stderr = output
-		if name != StartHook {
-			script.Stdout = io.Writer(output)
-		}
+		script.Log = output
 	}
+	script.Asked = name == StartHook
 	return script.Run(ctx)
 }
 
@@ -170,8 +168,5 @@ func (r run) status(ctx context.Context) (runner.Status, error) {
 
 // said is the status script's own reason, or that it had none.
 func said(result hook.Result) string {
-	if last := result.Last(); last != "" {
-		return last
-	}
-	return "its status script says that it does not run"
+	return cmp.Or(result.Said, "its status script says that it does not run")
 }

@@ -112,7 +112,7 @@ func (r *Runtime) launch(ctx context.Context, next *run, how stop) error {
 		if err := result.Err(); err != nil {
 			return err
 		}
-		next.Printed = result.Stdout
+		next.Printed = result.Answer
 		_, err = next.status(ctx)
 	}
 	if err != nil {

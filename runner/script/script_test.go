@@ -26,21 +26,27 @@ func newRuntime(t *testing.T) *script.Runtime {
 	return rt
 }
 
-// Scripts that run a program in the background. The status script knows that
-// what has ended may stay as a zombie for a while: some containers have a
-// process 1 that takes its time.
-const (
-	startScript = `setsid "$@" >>"$SWITCHD_LOG" 2>&1 </dev/null &
-echo $!
-`
-	statusScript = `read -r _ _ state _ 2>/dev/null <"/proc/$SWITCHD_HANDLE/stat" && [ "$state" != Z ] || exit 3
-`
-	stopScript = `kill -s "${SWITCHD_STOP_SIGNAL#SIG}" "$SWITCHD_HANDLE" 2>/dev/null || exit 0
-timeout "$SWITCHD_STOP_GRACE" sh -c 'while ./status.sh; do sleep 0.02; done' ||
-kill -s KILL -- "-$SWITCHD_HANDLE"
-while ./status.sh; do sleep 0.02; done
-`
-)
+// example is the script that the documentation shows.
+func example(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/RUNTIMES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, found := strings.Cut(string(page), "    #!/bin/sh\n")
+	if !found {
+		t.Fatal("docs/RUNTIMES.md shows no script")
+	}
+	var script strings.Builder
+	for line := range strings.Lines(code) {
+		text, indented := strings.CutPrefix(line, "    ")
+		if !indented {
+			break
+		}
+		script.WriteString(text)
+	}
+	return script.String()
+}
 
 // write makes a script of a release.
 func write(t *testing.T, inst *runner.Instance, name, text string) {
@@ -60,10 +66,10 @@ func TestRuntime_Conforms(t *testing.T) {
 	runnertest.Conform(t, runnertest.Options{
 		New: func(t *testing.T) runner.Runtime { return newRuntime(t) },
 		Prepare: func(t *testing.T, app *runnertest.App) {
-			write(t, &app.Instance, "start", startScript)
-			write(t, &app.Instance, "status", statusScript)
-			write(t, &app.Instance, "stop", stopScript)
-			app.Hooks["start"] = append(app.Hooks["start"], "./app")
+			write(t, &app.Instance, "ctl", example(t))
+			app.Hooks = map[string][]string{
+				"start": {"./ctl.sh", "start"}, "stop": {"./ctl.sh", "stop"}, "status": {"./ctl.sh", "status"},
+			}
 		},
 		Without: map[runnertest.Ability]string{
 			runnertest.Tree:    "ends what the stop script ends",
@@ -377,7 +383,7 @@ func TestRuntime_StageRefusesWhatCannotBeStarted(t *testing.T) {
 		"a script of others":  {func(s *service) { s.Hooks["stop"] = []string{"../stop.sh"} }, []string{"../stop.sh leads out of the release"}},
 		"a script not to run": {func(s *service) { s.must(os.Chmod(s.Dir+"/start.sh", 0o600)) }, []string{"not executable (mode 0600)"}},
 		"a user":              {func(s *service) { s.User = "nobody" }, []string{"setpriv"}},
-		"limits":              {func(s *service) { s.Instance.Limits = map[string]uint64{"nofile": 1} }, []string{"ulimit"}},
+		"limits":              {func(s *service) { s.Limits = map[string]uint64{"nofile": 1} }, []string{"ulimit"}},
 		"its own verdict":     {func(s *service) { s.script("stage", "echo 'database 7 is missing' >&2; exit 1") }, []string{"database 7 is missing"}},
 	} {
 		t.Run(name, func(t *testing.T) {

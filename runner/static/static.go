@@ -140,7 +140,7 @@ func reload(ctx context.Context, inst runner.Instance) error {
 		return err
 	}
 	defer output.Close() //nolint:errcheck // A log: the hook's end counts.
-	h.Stdout, h.Stderr = output, output
+	h.Log = output
 	result, err := h.Run(ctx)
 	if err != nil {
 		return err

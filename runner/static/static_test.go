@@ -62,7 +62,7 @@ func TestRuntime_Conforms(t *testing.T) {
 	t.Parallel()
 	runnertest.Conform(t, runnertest.Options{
 		New: func(t *testing.T) runner.Runtime { return newRuntime(t) },
-		Prepare: func(t *testing.T, app *runnertest.App) {
+		Prepare: func(_ *testing.T, app *runnertest.App) {
 			app.Settings = map[string]string{static.LinkSetting: filepath.Join(filepath.Dir(filepath.Dir(app.LogFile)), "www")}
 			app.Hooks = map[string][]string{static.ReloadHook: {"true"}}
 		},
@@ -162,7 +162,7 @@ func TestRuntime_NeverLeavesReadersWithoutContent(t *testing.T) {
 
 	done := make(chan struct{})
 	var readers sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		readers.Go(func() {
 			for {
 				select {
@@ -177,7 +177,7 @@ func TestRuntime_NeverLeavesReadersWithoutContent(t *testing.T) {
 			}
 		})
 	}
-	for i := range 50 {
+	for i := range 30 {
 		s.must(rt.Stop(t.Context(), h, versions[i%2]))
 		h = s.start(rt, versions[(i+1)%2])
 	}
@@ -280,6 +280,24 @@ func TestRuntime_KillsAReloadThatHangs(t *testing.T) {
 	s.wantServed("1.0.0")
 }
 
+func TestRuntime_PutsTheLinkBackWhenItsCallerGivesUp(t *testing.T) {
+	t.Parallel()
+	s, rt := newSite(t), newRuntime(t)
+	one := s.version("1.0.0")
+	first := s.start(rt, one)
+	// The reload of the new content waits, that of the old one does not.
+	two := s.reloads(s.version("2.0.0"), fmt.Sprintf(`echo called >>%s/calls; [ "$(cat %s/index.html)" = 1.0.0 ] || sleep 600`, s.root, s.link))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := rt.Start(ctx, two)
+	wantErr(t, err, "its caller gave up", s.link+" leads to "+one.Dir+" again")
+	s.wantServed("1.0.0")
+	s.wantStatus(rt, first, true, "")
+	if calls, err := os.ReadFile(filepath.Join(s.root, "calls")); err != nil || string(calls) != "called\ncalled\n" {
+		t.Errorf("reloads: %q, %v, want two", calls, err)
+	}
+}
+
 func TestRuntime_StageRefusesWhatCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -311,7 +329,9 @@ func TestRuntime_StageRefusesWhatCannotBeStarted(t *testing.T) {
 			[]string{"no link can be made in /proc", "let the agent write there"},
 		},
 		"no program to reload": {
-			func(_ *site, inst *runner.Instance) { inst.Hooks[static.ReloadHook] = []string{"no-such-program", "reload"} },
+			func(_ *site, inst *runner.Instance) {
+				inst.Hooks[static.ReloadHook] = []string{"no-such-program", "reload"}
+			},
 			[]string{`hook "reload"`, "no-such-program", "no such program in PATH"},
 		},
 		"no release": {
@@ -422,8 +442,8 @@ func TestRuntime_SurvivesKillsInTheMiddleOfASwap(t *testing.T) {
 	s.must(err)
 	binary, err := os.Executable()
 	s.must(err)
-	for round := range 25 {
-		s.killSwapper(binary, string(config), time.Duration(round)*300*time.Microsecond)
+	for round := range 12 {
+		s.killSwapper(binary, string(config), time.Duration(round)*700*time.Microsecond)
 		if got, err := os.ReadFile(filepath.Join(s.link, "index.html")); err != nil {
 			t.Fatalf("served is %q, %v", got, err)
 		}

@@ -30,6 +30,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, becomeSystemd(dir))
 		os.Exit(1)
 	}
+	if os.Getenv(agentVar) != "" {
+		if err := actAsAgent(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"), goleak.Cleanup(func(code int) {
 		if m, err := booted(); err == nil {
 			if err := m.halt(); err != nil {
@@ -48,6 +55,7 @@ type machine struct {
 	cgroup string
 	ended  <-chan error
 	kill   func() error
+	pid    int
 }
 
 func newMachine(t *testing.T) *machine {
@@ -59,8 +67,7 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-func (m *machine) bus() string     { return "unix:path=" + m.run("dbus", "system_bus_socket") }
-func (m *machine) private() string { return "unix:path=" + m.run("systemd", "private") }
+func (m *machine) bus() string { return "unix:path=" + m.run("dbus", "system_bus_socket") }
 
 func (m *machine) run(path ...string) string {
 	return filepath.Join(append([]string{m.dir, "run"}, path...)...)
@@ -151,7 +158,7 @@ func (m *machine) boot() error {
 	if err := <-started; err != nil {
 		return err
 	}
-	m.ended, m.kill = ended, cmd.Process.Kill
+	m.ended, m.kill, m.pid = ended, cmd.Process.Kill, cmd.Process.Pid
 	return m.ready()
 }
 
@@ -187,7 +194,7 @@ func (m *machine) halt() error {
 	var err error
 	if m.kill != nil {
 		err = m.kill()
-		<-m.ended
+		<-m.ended //nolint:errcheck // Its status is that of the signal.
 	}
 	if m.cgroup != "" {
 		err = errors.Join(err, removeGroup(m.cgroup))

@@ -21,7 +21,7 @@ type identity struct {
 
 func newIdentity(unit string) identity {
 	token := make([]byte, tokenSize)
-	rand.Read(token) //nolint:errcheck // Never fails, says its documentation.
+	rand.Read(token) // Never fails, says its documentation.
 	return identity{unit: unit, token: hex.EncodeToString(token)}
 }
 

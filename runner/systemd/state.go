@@ -1,7 +1,12 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -82,12 +87,33 @@ func (s state) loaded() error {
 	return fmt.Errorf("systemd can't load unit %s: %s; systemctl status '%s' and the journal say more", s.unit, why, s.unit)
 }
 
-func (s state) status() runner.Status {
-	return runner.Status{Running: !s.ended(), Restarts: int(s.restarts), Why: s.why()}
+// status is that of the unit, whose last end the file end tells, if there was
+// one.
+func (s state) status(end string) (runner.Status, error) {
+	status := runner.Status{Running: !s.ended(), Restarts: int(s.restarts), Why: s.why()}
+	if s.ended() || s.restarts == 0 || s.exitCode != 0 {
+		return status, nil
+	}
+	text, err := os.ReadFile(filepath.Clean(end))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return status, fmt.Errorf("read how the unit ended: %w", err)
+	}
+	how, code, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	switch how {
+	case "exited":
+		status.Why = join("exit status "+code, status.Why)
+	case "killed", "dumped":
+		status.Why = join("killed by SIG"+code, status.Why)
+	}
+	return status, nil
 }
 
 // why says how the main process ended last, and what systemd makes of it.
 func (s state) why() string {
+	// systemd forgets the rest of a unit that hasn't failed.
+	if s.activeState == "inactive" {
+		return "ended without a failure"
+	}
 	var last string
 	switch s.exitCode {
 	case cldExited:

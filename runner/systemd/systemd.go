@@ -134,7 +134,9 @@ func (r *Runtime) Status(ctx context.Context, h runner.Handle) (runner.Status, e
 	var status runner.Status
 	err := r.of(ctx, h, func(b *bus, id identity) error {
 		s, _, err := b.unit(ctx, id.unit)
-		status = s.status()
+		if err == nil {
+			status, err = s.status(r.end(id.unit))
+		}
 		return err
 	}, func() { status = runner.Status{Why: "the unit has been started anew or removed since"} })
 	return status, err
@@ -301,7 +303,7 @@ func (r *Runtime) render(inst runner.Instance, unit string) (path, text string, 
 		text, err = dropIn(inst, command, r.env(unit))
 		return filepath.Join(r.dropIns(unit), "50-switchd.conf"), text, err
 	}
-	text, err = unitFile(inst, command, r.env(unit))
+	text, err = unitFile(inst, command, r.env(unit), r.end(unit))
 	return filepath.Join(r.config.UnitDir, unit), text, err
 }
 
@@ -327,6 +329,9 @@ func (r *Runtime) start(ctx context.Context, b *bus, inst runner.Instance) (runn
 	}
 	if _, err := replace(r.env(unit), env, 0o600); err != nil {
 		return "", fmt.Errorf("write the environment of unit %s: %w", unit, err)
+	}
+	if err := os.Remove(r.end(unit)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
 	}
 	if err := b.resetFailed(ctx, unit); err != nil {
 		return "", err
@@ -364,8 +369,7 @@ func (r *Runtime) undo(ctx context.Context, unit string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	return r.with(ctx, func(b *bus) error {
-		var job dbus.ObjectPath
-		if err := b.call(ctx, "StopUnit", &job, unit, "replace"); err != nil {
+		if _, err := b.job(ctx, "StopUnit", unit); err != nil {
 			return fmt.Errorf("stop it again: %w", err)
 		}
 		return nil
@@ -456,7 +460,7 @@ func (r *Runtime) wait(ctx context.Context, b *bus, id identity) error {
 func (r *Runtime) remove(ctx context.Context, b *bus, unit string) error {
 	paths := []string{filepath.Join(r.config.UnitDir, unit), filepath.Join(r.dropIns(unit), "50-switchd.conf"), r.stopDropIn(unit), r.dropIns(unit)}
 	var removed []string
-	for _, path := range append(paths, r.env(unit)) {
+	for _, path := range append(paths, r.env(unit), r.end(unit)) {
 		err := os.Remove(path)
 		switch {
 		case err == nil:
@@ -480,6 +484,11 @@ const envSuffix = ".env"
 
 func (r *Runtime) env(unit string) string {
 	return filepath.Join(r.config.StateDir, unit+envSuffix)
+}
+
+// end is where a unit of a release's own notes how it ended.
+func (r *Runtime) end(unit string) string {
+	return filepath.Join(r.config.StateDir, unit+".end")
 }
 
 func (r *Runtime) dropIns(unit string) string {

@@ -32,7 +32,10 @@ func limitDirectives() map[string]string {
 //
 // The back-off grows from systemd 254 on; older ones log that they don't know
 // RestartSteps, and wait a second each time.
-func unitFile(inst runner.Instance, program, env string) (string, error) {
+//
+// How it ended last goes to the file end, since systemd forgets that at the
+// next start.
+func unitFile(inst runner.Instance, program, env, end string) (string, error) {
 	body, err := service(inst, program, env)
 	if err != nil {
 		return "", err
@@ -43,6 +46,7 @@ Description=` + specifiers(inst.ID+" "+inst.Version) + `
 StartLimitIntervalSec=0
 
 ` + body + `Type=exec
+ExecStopPost=:+-/bin/sh -c "echo $EXIT_CODE $EXIT_STATUS >\"$0\"" ` + quote(end) + `
 Restart=on-failure
 RestartSec=1s
 RestartSteps=5
@@ -79,14 +83,14 @@ func service(inst runner.Instance, program, env string) (string, error) {
 		// What is there already, in a template, is taken away. The colon keeps
 		// systemd from expanding variables.
 		set("ExecStart", "")
-		line := ":" + quote(program)
+		line := []string{":" + quote(program)}
 		for _, arg := range inst.Command[1:] {
 			if !utf8.ValidString(arg) || strings.ContainsRune(arg, 0) {
 				return "", fmt.Errorf("the argument %q is not UTF-8 text, which a unit needs", arg)
 			}
-			line += " " + quote(arg)
+			line = append(line, quote(arg))
 		}
-		set("ExecStart", line)
+		set("ExecStart", strings.Join(line, " "))
 	}
 	if inst.LogFile != "" {
 		set("StandardOutput", "append:"+specifiers(inst.LogFile))

@@ -24,6 +24,10 @@ func TestMain(m *testing.M) {
 		actAsAgent()
 		return
 	}
+	if os.Getenv(publisherVar) != "" {
+		actAsPublisher()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"switchd/pagecache"
 )
 
 // ErrNoRoom is the error of a disk that is, or would be, full.
@@ -78,10 +80,16 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// digest returns the SHA-256 of what is left of r, in lower-case hex.
-func digest(ctx context.Context, r io.Reader) (string, error) {
+// digest returns the SHA-256 of a whole file, in lower-case hex. It leaves the
+// page cache as it was.
+func digest(ctx context.Context, f *os.File) (string, error) {
+	r, err := pagecache.NewReader(f)
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
-	if _, err := io.Copy(h, contextReader{ctx, r}); err != nil {
+	_, err = io.CopyBuffer(h, contextReader{ctx, r}, make([]byte, 256<<10))
+	if err := errors.Join(err, r.Close()); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

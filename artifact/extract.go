@@ -14,6 +14,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"switchd/pagecache"
 )
 
 // compression is how an archive is compressed.
@@ -55,7 +57,12 @@ func extractFile(ctx context.Context, archive string, compressed compression, di
 	if err != nil {
 		return err
 	}
-	var r io.Reader = contextReader{ctx, f}
+	in, err := pagecache.NewReader(f)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // What was only read.
+	var r io.Reader = contextReader{ctx, in}
 	switch compressed {
 	case plain, notAnArchive:
 	case gzipped:
@@ -85,7 +92,7 @@ func extractFile(ctx context.Context, archive string, compressed compression, di
 		dirs:   map[string]fs.FileMode{},
 		links:  map[string]string{},
 	}
-	return e.extract(r)
+	return errors.Join(e.extract(r), e.behind.Close())
 }
 
 // extractor extracts one archive. Everything goes through an os.Root, which no
@@ -94,6 +101,7 @@ type extractor struct {
 	ctx    context.Context // It is one call's, as the extractor is.
 	root   *os.Root
 	budget budget
+	behind pagecache.Dropper
 	dirs   map[string]fs.FileMode // modes are set last: one may forbid to write
 	links  map[string]string
 }
@@ -197,7 +205,7 @@ func (e *extractor) file(name string, mode fs.FileMode, size int64, content io.R
 	if err != nil {
 		return twice(name, err)
 	}
-	_, err = io.Copy(f, content)
+	_, err = io.Copy(pagecache.NewWriter(f, 0, &e.behind), content)
 	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

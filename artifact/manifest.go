@@ -24,9 +24,14 @@ type Manifest struct {
 	Format  string `json:"format"` // FormatTarZstd
 	// Unpacked is the room in bytes that the unpacked release takes, as Info
 	// counts it. No archive may unpack to more.
-	Unpacked int64     `json:"unpacked"`
-	Created  time.Time `json:"created"`
-	By       string    `json:"by"`
+	Unpacked int64 `json:"unpacked"`
+	// PieceLength in bytes and InfoHash, the SHA-1 of the info dictionary in
+	// lower-case hex (BEP 3), let a swarm fetch the archive. Without them it
+	// comes over HTTP only. AddMetainfo sets both.
+	PieceLength int64     `json:"piece_length,omitempty"`
+	InfoHash    string    `json:"info_hash,omitempty"`
+	Created     time.Time `json:"created"`
+	By          string    `json:"by"`
 	// Signature is a minisign signature over Payload.
 	Signature string `json:"signature,omitempty"`
 }
@@ -105,6 +110,9 @@ func (m Manifest) Validate() error {
 	}
 	if m.Unpacked <= 0 || m.Unpacked > maxBytes {
 		bad("unpacked %d: want the unpacked release's bytes", m.Unpacked)
+	}
+	if err := m.validMetainfo(); err != nil {
+		bad("%w", err)
 	}
 	if m.Format != FormatTarZstd {
 		bad("format %.80q: want %q", m.Format, FormatTarZstd)

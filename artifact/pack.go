@@ -79,8 +79,10 @@ func packTree(ctx context.Context, root, start string, dst io.Writer) (info Info
 
 	hash := sha256.New()
 	counter := &countingWriter{w: io.MultiWriter(dst, hash)}
-	// One worker, so that the bytes don't depend on the machine.
-	compressor, err := zstd.NewWriter(counter, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	// One worker, so that the bytes don't depend on the machine. The level is
+	// worth its time: an archive is packed once and sent to every node.
+	compressor, err := zstd.NewWriter(counter,
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
 	if err != nil {
 		return Info{}, fmt.Errorf("compress: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"switchd/pagecache"
 )
 
 // part is an archive of which a beginning has been fetched.
@@ -65,8 +67,12 @@ func (p *part) accept(resp *http.Response) (skip int64, err error) {
 	return skip, nil
 }
 
-// copy appends what r has, which must not be more than what is missing.
-func (p *part) copy(r io.Reader) error {
+// copy appends what r has, which must not be more than what is missing. It
+// leaves nothing in the page cache: that is for the services that run.
+func (p *part) copy(r io.Reader) (err error) {
+	var behind pagecache.Dropper
+	defer func() { err = errors.Join(err, behind.Close()) }()
+	w := pagecache.NewWriter(p.file, p.done, &behind)
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := r.Read(buf)
@@ -74,7 +80,7 @@ func (p *part) copy(r io.Reader) error {
 			return fmt.Errorf("%w: it is longer than %d bytes", ErrDigest, p.manifest.Size)
 		}
 		if n > 0 {
-			if _, err := p.file.WriteAt(buf[:n], p.done); err != nil {
+			if _, err := w.Write(buf[:n]); err != nil {
 				return err
 			}
 			p.done += int64(n)
@@ -93,7 +99,7 @@ func (p *part) copy(r io.Reader) error {
 
 // verify reads the whole part again and compares it with its manifest.
 func (p *part) verify(ctx context.Context) error {
-	sum, err := digest(ctx, io.NewSectionReader(p.file, 0, p.manifest.Size))
+	sum, err := digest(ctx, p.file)
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}

@@ -74,3 +74,13 @@ func (k TrustedKeys) String() string {
 
 // keyID writes a key's ID as minisign does.
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
+
+// SignedBy is the ID of the key that a manifest says to be signed by, which
+// Verify has not looked at; empty without a signature that can be read.
+func (m Manifest) SignedBy() string {
+	var sig minisign.Signature
+	if sig.UnmarshalText([]byte(m.Signature)) != nil {
+		return ""
+	}
+	return keyID(sig.KeyID)
+}

@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // archivesDir holds a node's archives, within the root of its releases. No
@@ -24,7 +27,7 @@ type Stager struct {
 	keys     TrustedKeys
 	fetcher  Fetcher
 	archives *Store
-	turns    sync.Map // of chan struct{}, by digest: one at a time stages it
+	turns    sync.Map // of chan struct{}, by the beginning of the digest: one at a time stages it
 }
 
 // NewStager returns a stager of releases below root, and removes what a dead
@@ -56,7 +59,7 @@ func (s *Stager) Archives() *Store { return s.archives }
 // Dir returns where a release is, or would be, unpacked. Its digest is in the
 // name: a version that was published anew is another release.
 func (s *Stager) Dir(m Manifest) string {
-	return filepath.Join(s.root, m.Service, m.Version+"-"+m.SHA256[:min(12, len(m.SHA256))])
+	return filepath.Join(s.root, m.Service, m.Version+"-"+short(m.SHA256))
 }
 
 // Stage returns the directory of a release, once it is there: signed by a
@@ -76,14 +79,15 @@ func (s *Stager) Stage(ctx context.Context, m Manifest, progress func(done, tota
 }
 
 func (s *Stager) stage(ctx context.Context, m Manifest, dir string, progress func(done, total int64)) error {
-	done, err := s.turn(ctx, m.SHA256)
+	done, err := s.turn(ctx, short(m.SHA256))
 	if err != nil {
 		return err
 	}
 	defer done()
 	switch info, err := os.Lstat(dir); {
 	case err == nil && info.IsDir():
-		return nil
+		now := time.Now()
+		return os.Chtimes(dir, now, now) // Prune leaves it alone for a while.
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -126,6 +130,10 @@ func fetched(archive string) int64 {
 		if info, err := os.Stat(path); err == nil {
 			return info.Size()
 		}
+	}
+	var part unix.Stat_t // It may have holes.
+	if err := unix.Stat(archive+SwarmPartSuffix, &part); err == nil {
+		return min(part.Size, part.Blocks*512)
 	}
 	return 0
 }

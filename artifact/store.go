@@ -11,7 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"switchd/pagecache"
 )
 
 // ErrDigest is the error of bytes that are not those of the manifest.
@@ -21,6 +24,9 @@ var ErrDigest = errors.New("not what the manifest describes")
 // is whole. One process at a time may own it.
 type Store struct {
 	dir string
+
+	mu        sync.Mutex      // of what looks at an archive and removes or keeps it
+	uploading map[string]bool // by digest
 }
 
 // NewStore opens a store, makes its directory if need be, and removes what a
@@ -91,7 +97,10 @@ func (s *Store) put(ctx context.Context, m Manifest, r io.Reader) (err error) {
 		}
 	}()
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(tmp, hash), contextReader{ctx, io.LimitReader(r, m.Size+1)})
+	var behind pagecache.Dropper
+	w := pagecache.NewWriter(tmp, 0, &behind)
+	n, err := io.Copy(io.MultiWriter(w, hash), contextReader{ctx, io.LimitReader(r, m.Size+1)})
+	err = errors.Join(err, behind.Close())
 	if err == nil {
 		err = m.match(n, hex.EncodeToString(hash.Sum(nil)))
 	}
@@ -134,7 +143,7 @@ func sweep(dir string) error {
 	var errs []error
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), tempPrefix) || strings.HasSuffix(e.Name(), partSuffix) && olderThan(e, keepPart) {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+			errs = append(errs, removeTree(filepath.Join(dir, e.Name())))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

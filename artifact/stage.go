@@ -33,7 +33,7 @@ type Stager struct {
 // NewStager returns a stager of releases below root, and removes what a dead
 // process left unfinished there.
 func NewStager(root string, keys TrustedKeys, fetcher Fetcher) (*Stager, error) {
-	archives, err := NewStore(filepath.Join(root, archivesDir))
+	archives, err := NewStore(Archives(root))
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,9 @@ func NewStager(root string, keys TrustedKeys, fetcher Fetcher) (*Stager, error) 
 	}
 	return &Stager{root: root, keys: keys, fetcher: fetcher, archives: archives}, nil
 }
+
+// Archives returns the directory of the archives of a stager with this root.
+func Archives(root string) string { return filepath.Join(root, archivesDir) }
 
 // Archives returns the store of what has been fetched, for other nodes to
 // fetch from.

@@ -187,21 +187,22 @@ func (u inUse) of(m artifact.Manifest) []Use {
 	return uses
 }
 
-// Digests are the SHA-256 of all manifests of the environment: what a store
-// has to keep. It fails rather than leave one out.
-func (l *Ledger) Digests(ctx context.Context) (map[string]bool, error) {
+// Manifests reads the manifests of all releases of the environment. It fails
+// rather than leave out what the token may not see, or what can't be read.
+func (l *Ledger) Manifests(ctx context.Context) ([]artifact.Manifest, error) {
 	// A release that is published in between is missing. Its archive is young.
 	entries, err := l.Consul.ListWhole(ctx, l.Keys.AllReleases())
 	if err != nil {
 		return nil, err
 	}
-	digests, keys := make(map[string]bool, len(entries)), make(map[string]bool, len(entries))
+	manifests := make([]artifact.Manifest, 0, len(entries))
+	keys := make(map[string]bool, len(entries))
 	for _, entry := range entries {
 		m, err := artifact.ParseManifest(entry.Value)
 		if err != nil {
 			return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 		}
-		digests[m.SHA256], keys[entry.Key] = true, true
+		manifests, keys[entry.Key] = append(manifests, m), true
 	}
 	// The answer must at least fit what users are on.
 	lives, err := l.Consul.ListWhole(ctx, l.Keys.Lives())
@@ -216,6 +217,20 @@ func (l *Ledger) Digests(ctx context.Context) (map[string]bool, error) {
 		if key := l.Keys.Release(live.Service, live.Version); !keys[key] {
 			return nil, fmt.Errorf("list the releases: %s %s is live, but %s is not there; publish it again", live.Service, live.Version, key)
 		}
+	}
+	return manifests, nil
+}
+
+// Digests lists the digests of all releases' archives, for whoever removes the
+// others. It fails when Manifests does.
+func (l *Ledger) Digests(ctx context.Context) (map[string]bool, error) {
+	manifests, err := l.Manifests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	digests := make(map[string]bool, len(manifests))
+	for _, m := range manifests {
+		digests[m.SHA256] = true
 	}
 	return digests, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"switchd/artifact"
 	"switchd/consul"
+	"switchd/rollout"
 	"switchd/runner"
 )
 
@@ -36,7 +37,10 @@ type Agent struct {
 	// preloaded here.
 	Preloader Preloader
 	Releases  Releases
-	TTL       time.Duration // of the agent's session
+	// Progress is what else is known of a fetch, by its archive's digest; nil:
+	// nothing is.
+	Progress func(digest string) (rollout.Progress, bool)
+	TTL      time.Duration // of the agent's session
 	// LockDelay is how long a slot stays taken after its holder's session was
 	// lost: at least what a stop that is under way can take.
 	LockDelay time.Duration
@@ -77,8 +81,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		a.Log.ErrorContext(ctx, "journal", "error", err)
 	}
+	a.mu.Lock()
 	a.journal = journal
 	a.units = make(map[string]*unit)
+	a.mu.Unlock()
 
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -138,6 +144,22 @@ func (a *Agent) unit(ctx context.Context, work *sync.WaitGroup, id, service, poo
 	a.units[id] = u
 	work.Go(func() { u.run(ctx) })
 	return u
+}
+
+// Needs tells whether an unpacked release runs, or is about to, on this node.
+func (a *Agent) Needs(dir string) bool {
+	a.mu.Lock()
+	journal := a.journal
+	a.mu.Unlock()
+	if journal == nil {
+		return true // not known yet
+	}
+	for _, u := range journal.Units() {
+		if u.Running != nil && u.Running.Dir == dir || u.Move != nil && u.Move.To.Dir == dir {
+			return true
+		}
+	}
+	return false
 }
 
 // keepSession has a session at all times at which Consul allows it. Each one

@@ -22,6 +22,7 @@ type fetch struct {
 	err    error
 
 	mu       sync.Mutex
+	digest   string // of the archive, once it is known
 	progress rollout.Progress
 }
 
@@ -35,10 +36,22 @@ func (f *fetch) progressed(done, total int64) {
 	}
 }
 
-func (f *fetch) now() rollout.Progress {
+// now is how far the fetch is; whoever knows more of it is asked.
+func (f *fetch) now(more func(digest string) (rollout.Progress, bool)) rollout.Progress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if more != nil && f.digest != "" {
+		if p, known := more(f.digest); known {
+			return p
+		}
+	}
 	return f.progress
+}
+
+func (f *fetch) of(digest string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.digest = digest
 }
 
 func (u *unit) dropOldFetch(want Want) {
@@ -67,7 +80,7 @@ func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) ti
 			defer u.poke()
 			defer close(f.done)
 			defer cancel()
-			f.run, f.err = u.bring(fetchCtx, service, want.Version, f.progressed)
+			f.run, f.err = u.bring(fetchCtx, service, want.Version, f)
 		}()
 		return fetchGrace
 	}
@@ -77,7 +90,7 @@ func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) ti
 		if grace := fetchGrace - time.Since(u.fetch.begun); grace > 0 {
 			return grace
 		}
-		return u.sayProgress(ctx, session, want, u.fetch.now())
+		return u.sayProgress(ctx, session, want, u.fetch.now(u.agent.Progress))
 	}
 	f := u.fetch
 	u.fetch = nil
@@ -113,15 +126,16 @@ func final(err error) bool {
 
 // bring makes a version ready to be started: what would keep it from starting
 // is found out here, before anything is stopped for it.
-func (u *unit) bring(ctx context.Context, s spec.Service, version string, progress func(done, total int64)) (Run, error) {
+func (u *unit) bring(ctx context.Context, s spec.Service, version string, f *fetch) (Run, error) {
 	manifest, err := u.agent.Releases.Release(ctx, u.service, version)
 	if err != nil {
 		return Run{}, err
 	}
+	f.of(manifest.SHA256)
 	if err := u.agent.mayPreload(s.Preload, manifest.Unpacked); err != nil {
 		return Run{}, err
 	}
-	dir, err := u.agent.Stager.Stage(ctx, manifest, progress)
+	dir, err := u.agent.Stager.Stage(ctx, manifest, f.progressed)
 	if err != nil {
 		return Run{}, err
 	}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"time"
 
 	"switchd/gate"
@@ -61,8 +62,35 @@ type Report struct {
 type Progress struct {
 	Done  int64 `json:"done"`
 	Total int64 `json:"total"`
-	Rate  int64 `json:"rate,omitempty"` // a second, since it began
+	Rate  int64 `json:"rate,omitempty"` // a second
+	Peers int   `json:"peers,omitempty"`
 }
+
+// Left is how long it will take at this rate, 0 if that can't be told.
+func (p Progress) Left() time.Duration {
+	if p.Rate <= 0 || p.Done >= p.Total {
+		return 0
+	}
+	return time.Duration(float64(p.Total-p.Done) / float64(p.Rate) * float64(time.Second))
+}
+
+// String is the progress for people, such as
+// "43 % of 200.0 MiB, 12.1 MiB/s from 5 peers, 9s left".
+func (p Progress) String() string {
+	text := fmt.Sprintf("%d %% of %s", 100*p.Done/max(p.Total, 1), mebibytes(p.Total))
+	if p.Rate > 0 {
+		text += fmt.Sprintf(", %s/s", mebibytes(p.Rate))
+	}
+	if p.Peers > 0 {
+		text += fmt.Sprintf(" from %d peers", p.Peers)
+	}
+	if left := p.Left(); left > 0 {
+		text += fmt.Sprintf(", %v left", left.Round(time.Second))
+	}
+	return text
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 // ReportState is where a node is with a version.
 type ReportState string

@@ -24,6 +24,7 @@ type cli struct {
 	Status statusCmd `cmd:"" help:"Show what this node runs, from its journal."`
 
 	Shim shimCmd `cmd:"" hidden:"" help:"Supervise one process; the agent starts it."`
+	Pin  pinCmd  `cmd:"" hidden:"" help:"Hold files in memory; the agent starts it."`
 }
 
 // app is what commands work with.

@@ -1,21 +1,21 @@
 package main
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"golang.org/x/sys/unix"
 
-	"switchd/artifact"
 	"switchd/consul"
-	"switchd/ledger"
-	"switchd/replica"
+	"switchd/pagecache"
 	"switchd/rolling"
 )
 
@@ -25,7 +25,14 @@ type runCmd struct {
 	TrustedKey []string      `help:"minisign public keys whose releases may run here." type:"path" required:"" placeholder:"FILE"`
 	SessionTTL time.Duration `help:"How long this node's Consul session lives without a renewal." default:"15s"`
 	LockDelay  time.Duration `help:"How long a slot stays taken after its holder was lost." default:"15s"`
-	LogLevel   slog.Level    `help:"debug, info, warn or error." default:"info"`
+
+	SwarmListen string   `help:"Address to exchange releases with other nodes on, such as 10.0.0.7:7946; port 0 is any. Without it, releases come over HTTP from the replicas." env:"SWITCHD_SWARM_LISTEN" placeholder:"IP:PORT" group:"Swarm:"`
+	Rack        string   `help:"Rack of this node, whose nodes are asked first; the Consul node's metadata \"rack\" if not set." placeholder:"NAME" group:"Swarm:"`
+	UpRate      byteRate `help:"Most that this node sends, a second, such as 50MiB." placeholder:"BYTES" group:"Swarm:"`
+	DownRate    byteRate `help:"Most that this node receives, a second." placeholder:"BYTES" group:"Swarm:"`
+	RackUpRate  byteRate `help:"Most that the nodes of this rack together send to other racks, a second." placeholder:"BYTES" group:"Swarm:"`
+
+	LogLevel slog.Level `help:"debug, info, warn or error." default:"info"`
 }
 
 func (c *runCmd) Help() string {
@@ -49,40 +56,34 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	trusted, err := artifact.LoadTrustedKeys(c.TrustedKey...)
-	if err != nil {
-		return err
-	}
 	self, err := c.self(a, client, log)
 	if err != nil {
 		return err
 	}
 	log = log.With("node", self.Name)
-	keys := consul.Keys{Env: a.flags.Env}
-	fetcher := artifact.NewHTTPFetcher(func(ctx context.Context) ([]string, error) {
-		replicas, err := replica.List(ctx, client, keys.Env)
-		if err != nil {
-			return nil, err
-		}
-		var urls []string
-		for _, r := range replicas {
-			urls = append(urls, "http://"+r.HTTP)
-		}
-		return urls, nil
-	}, &http.Client{Transport: &http.Transport{}}, log)
-	stager, err := artifact.NewStager(filepath.Join(a.flags.Data, "releases"), trusted, fetcher)
+	releases, err := c.releases(a, client, self, log)
 	if err != nil {
 		return err
 	}
-	agent := &rolling.Agent{
-		Consul: client, Keys: keys, Node: self.Name, Address: self.Address, Meta: self.Meta, Root: a.flags.Data,
-		Runtimes: runtimes(log), Stager: stager, Releases: &ledger.Ledger{Consul: client, Keys: keys},
-		TTL: c.SessionTTL, LockDelay: c.LockDelay, Log: log,
+	presence, err := json.Marshal(releases.presence(self.Address))
+	if err != nil {
+		return errors.Join(fmt.Errorf("write the presence: %w", err), releases.close())
 	}
-	log.Info("agent runs", "env", keys.Env, "address", self.Address, "data", a.flags.Data)
+	agent := &rolling.Agent{
+		Consul: client, Keys: consul.Keys{Env: a.flags.Env}, Node: self.Name, Address: self.Address, Meta: self.Meta, Root: a.flags.Data,
+		Runtimes: runtimes(log), Stager: releases.stager, Releases: releases.ledger, Progress: releases.Progress,
+		Preloader: preloader{pagecache.NewPinner([]string{"/proc/self/exe", "pin"}, log)},
+		TTL:       c.SessionTTL, LockDelay: c.LockDelay, Presence: presence, Log: log,
+	}
+	log.Info("agent runs", "env", a.flags.Env, "address", self.Address, "data", a.flags.Data, "version", version)
+	var work sync.WaitGroup
+	work.Go(func() { releases.seed(a.ctx) })
+	work.Go(func() { releases.prune(a.ctx, agent) })
+	work.Go(func() { releases.keepProgress(a.ctx, a.flags.Data) })
 	err = agent.Run(a.ctx)
+	work.Wait()
 	log.Info("agent ends; services run on")
-	return err
+	return errors.Join(err, releases.close())
 }
 
 // self is what the node is called. The Consul agent knows, and a file
@@ -130,4 +131,17 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("another agent uses %s (%s is locked); give each agent a data directory of its own", dir, path)
 	}
 	return file, nil
+}
+
+// byteRate is a number of bytes a second, with a unit if need be.
+type byteRate int64
+
+// UnmarshalText reads a rate such as "50MiB".
+func (r *byteRate) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > 1<<50 {
+		return fmt.Errorf("%q is no number of bytes, such as 50MiB", text)
+	}
+	*r = byteRate(n)
+	return nil
 }

@@ -4,8 +4,13 @@ import (
 	"log/slog"
 	"os"
 
+	"switchd/pagecache"
 	"switchd/runner"
+	"switchd/runner/docker"
 	"switchd/runner/process"
+	"switchd/runner/script"
+	"switchd/runner/static"
+	"switchd/runner/systemd"
 	"switchd/spec"
 )
 
@@ -14,6 +19,10 @@ import (
 func runtimes(log *slog.Logger) map[string]runner.Runtime {
 	return map[string]runner.Runtime{
 		spec.RuntimeProcess: process.New([]string{"/proc/self/exe", "shim"}, log),
+		spec.RuntimeSystemd: systemd.New(systemd.Config{}, log),
+		spec.RuntimeDocker:  docker.New(log),
+		spec.RuntimeStatic:  static.New(log),
+		spec.RuntimeExec:    script.New(log),
 	}
 }
 
@@ -27,3 +36,9 @@ func (c *shimCmd) Run(a *app) error {
 	}
 	return nil
 }
+
+// pinCmd holds files in memory for as long as it runs.
+type pinCmd struct{}
+
+// Run locks what its stdin names, until it is asked to end.
+func (c *pinCmd) Run(a *app) error { return pagecache.PinMain(a.ctx, os.Stdin, a.stdout) }

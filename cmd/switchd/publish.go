@@ -57,6 +57,9 @@ func (c *publishCmd) Run(a *app) error {
 		return err
 	}
 	manifest := artifact.NewManifest(c.Service, c.Release, a.by(l), time.Now(), info)
+	if err := manifest.AddMetainfo(a.ctx, archive); err != nil {
+		return err
+	}
 	if err := artifact.Sign(&manifest, key); err != nil {
 		return err
 	}

@@ -32,15 +32,17 @@ import (
 )
 
 type serveCmd struct {
-	Name       string        `help:"Name of this replica. If the zone has a name server of this name, its address is answered. The host's name if not set." default:"${hostname}" placeholder:"NAME"`
-	Data       string        `help:"Directory for artifacts and the last known answers." default:"/var/lib/switchd" type:"path"`
-	HTTPListen string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700"`
-	DNSListen  []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753"`
-	Advertise  string        `help:"IP address that nodes and other replicas reach this one at; what it listens on if not set." placeholder:"IP"`
-	TrustedKey []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
-	LeaseTTL   time.Duration `help:"How long the driver's lease lives without a renewal." default:"10s"`
-	LockDelay  time.Duration `help:"How long a lost lease stays taken." default:"1s"`
-	LogLevel   slog.Level    `help:"debug, info, warn or error." default:"info"`
+	Name        string        `help:"Name of this replica. If the zone has a name server of this name, its address is answered. The host's name if not set." default:"${hostname}" placeholder:"NAME"`
+	Data        string        `help:"Directory for artifacts and the last known answers." default:"/var/lib/switchd" type:"path"`
+	HTTPListen  string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700"`
+	DNSListen   []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753"`
+	Advertise   string        `help:"IP address that nodes and other replicas reach this one at; what it listens on if not set." placeholder:"IP"`
+	TrustedKey  []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
+	SwarmListen string        `help:"Address to seed releases to nodes on, such as 10.0.0.5:7946; port 0 is any. Without it, nodes fetch them over HTTP only." env:"SWITCHD_SWARM_LISTEN" placeholder:"IP:PORT"`
+	Rack        string        `help:"Rack of this replica, whose nodes ask it first." placeholder:"NAME"`
+	LeaseTTL    time.Duration `help:"How long the driver's lease lives without a renewal." default:"10s"`
+	LockDelay   time.Duration `help:"How long a lost lease stays taken." default:"1s"`
+	LogLevel    slog.Level    `help:"debug, info, warn or error." default:"info"`
 }
 
 func (c *serveCmd) Help() string {
@@ -99,13 +101,18 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
 	}
-	handler, err := s.handler()
+	seeder, err := s.seeder()
+	if err != nil {
+		return err
+	}
+	handler, err := s.handler(seeder)
 	if err != nil {
 		return err
 	}
 	if s.self, err = s.replica(listener.Addr().String(), s.dns.Addrs()[0]); err != nil {
 		return err
 	}
+	seeder.announce()
 	if err := s.alone(ctx); err != nil {
 		return err
 	}
@@ -123,6 +130,11 @@ func (s *server) run(ctx context.Context) error {
 		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log}).Run(ctx)
 	})
 	work.Go(func() { s.keepRegistered(ctx) })
+	work.Go(func() {
+		if err := seeder.run(ctx); err != nil {
+			s.log.WarnContext(ctx, "seed", "error", err)
+		}
+	})
 	work.Go(func() { s.drive(ctx) })
 	<-ctx.Done()
 	work.Wait()
@@ -177,11 +189,7 @@ func advertised(listen, advertise string) (string, error) {
 	return listen, nil
 }
 
-func (s *server) handler() (http.Handler, error) {
-	store, err := artifact.NewStore(filepath.Join(s.cmd.Data, "artifacts"))
-	if err != nil {
-		return nil, err
-	}
+func (s *server) handler(seeder *seeder) (http.Handler, error) {
 	keys, err := artifact.LoadTrustedKeys(s.cmd.TrustedKey...)
 	if err != nil {
 		return nil, err
@@ -195,7 +203,7 @@ func (s *server) handler() (http.Handler, error) {
 			}
 			return view.Serial, time.Since(view.At), true
 		},
-		Artifacts: artifact.NewHandler(store, artifact.Policy{Keys: keys}, s.log), Gatherer: s.metrics, Log: s.log,
+		Artifacts: seeder.handler(keys), Gatherer: s.metrics, Log: s.log,
 	}), nil
 }
 

@@ -33,7 +33,7 @@ func (r *Replica) Start(ctx context.Context) error {
 	}
 	r.Process, err = c.start(ctx, "serve-"+r.Name, []string{"CONSUL_HTTP_ADDR=" + c.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleServe)},
 		c.Bin.Switchd, "serve", "--env", Env, "--name", r.Name, "--data", data,
-		"--http-listen", r.HTTP(), "--dns-listen", r.DNS(),
+		"--http-listen", r.HTTP(), "--dns-listen", r.DNS(), "--swarm-listen", join(r.address, 0),
 		"--trusted-key", c.Key+".pub", "--lease-ttl", c.LeaseTTL.String())
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	}
 	a.Process, err = c.start(ctx, "agent-"+a.Node, []string{"CONSUL_HTTP_ADDR=" + a.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleAgent+"-"+a.Node)},
 		c.Bin.Agent, "--env", Env, "--data", data, "run", "--trusted-key", c.Key+".pub",
-		"--session-ttl", c.SessionTTL.String(), "--lock-delay", "1s")
+		"--session-ttl", c.SessionTTL.String(), "--lock-delay", "1s", "--swarm-listen", join(a.address, 0))
 	return err
 }
 

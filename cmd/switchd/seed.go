@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"switchd/artifact"
+	"switchd/consul"
+	"switchd/members"
+	"switchd/pagecache"
+	"switchd/swarm"
+)
+
+// seeder is a replica's archives: it stores what is published, offers it to the
+// swarm, and drops what no release names any more.
+type seeder struct {
+	*server
+
+	store   *artifact.Store
+	swarm   *swarm.Swarm // nil: none
+	dropper pagecache.Dropper
+
+	mu      sync.Mutex
+	offered map[string]bool // by digest
+}
+
+func (s *server) seeder() (*seeder, error) {
+	// Each environment has a store of its own: what one doesn't name is swept.
+	store, err := artifact.NewStore(filepath.Join(s.cmd.Data, "artifacts", s.ledger.Keys.Env))
+	if err != nil {
+		return nil, err
+	}
+	seeder := &seeder{server: s, store: store, offered: make(map[string]bool)}
+	if s.cmd.SwarmListen == "" {
+		s.log.Info("no --swarm-listen: nodes fetch releases over HTTP only")
+		return seeder, nil
+	}
+	identity, err := swarm.NewIdentity()
+	if err != nil {
+		return nil, err
+	}
+	self := swarm.Member{Node: s.cmd.Name, Rack: s.cmd.Rack, Has: true}
+	if at, err := netip.ParseAddr(s.cmd.Advertise); err == nil {
+		self.Addr = netip.AddrPortFrom(at, 0)
+	}
+	seeder.swarm, err = swarm.Open(swarm.Config{
+		Dir: filepath.Join(s.cmd.Data, "artifacts", s.ledger.Keys.Env), Listen: s.cmd.SwarmListen, Self: self, Identity: identity,
+		Members: members.New(s.ledger.Consul, s.ledger.Keys), Log: s.log,
+		Drop: func(f *os.File, off, n int64) {
+			if err := seeder.dropper.Add(f, off, n); err != nil {
+				s.log.Debug("drop from the page cache", "error", err)
+			}
+		},
+	})
+	return seeder, err
+}
+
+// handler takes and gives archives over HTTP.
+func (s *seeder) handler(keys artifact.TrustedKeys) http.Handler {
+	return artifact.NewHandler(s.store, artifact.Policy{Keys: keys}, s.log)
+}
+
+// announce writes into the replica's registration where it seeds.
+func (s *seeder) announce() {
+	if s.swarm == nil {
+		return
+	}
+	self := s.swarm.Self()
+	s.self.Swarm, s.self.Fingerprint, s.self.Datacenter, s.self.Rack = self.Addr.String(), self.Fingerprint, self.Datacenter, self.Rack
+}
+
+// run seeds and sweeps until ctx ends.
+func (s *seeder) run(ctx context.Context) error {
+	var work sync.WaitGroup
+	work.Go(func() {
+		sweeper := artifact.Sweeper{Store: s.store, Digests: s.ledger.Digests, Drop: s.unseed, Log: s.log}
+		sweeper.Run(ctx)
+	})
+	if s.swarm != nil {
+		work.Go(func() { s.seed(ctx) })
+	}
+	work.Wait()
+	var closed error
+	if s.swarm != nil {
+		closed = s.swarm.Close()
+	}
+	if err := errors.Join(closed, s.dropper.Close()); err != nil {
+		return fmt.Errorf("end the swarm: %w", err)
+	}
+	return nil
+}
+
+func (s *seeder) unseed(digest string) {
+	if s.swarm == nil {
+		return
+	}
+	s.mu.Lock()
+	delete(s.offered, digest)
+	s.mu.Unlock()
+	s.swarm.Unseed(digest)
+}
+
+// offer offers an archive, unless that is done or it isn't here. One that was
+// published again, to heal this replica, is seen at the next look.
+func (s *seeder) offer(ctx context.Context, m artifact.Manifest) {
+	s.mu.Lock()
+	offered := s.offered[m.SHA256]
+	s.mu.Unlock()
+	if m.InfoHash == "" || offered || !s.store.Has(m.SHA256) {
+		return
+	}
+	if err := s.swarm.Seed(ctx, m); err != nil {
+		s.log.WarnContext(ctx, "seed", "service", m.Service, "version", m.Version, "error", err)
+		return
+	}
+	s.mu.Lock()
+	s.offered[m.SHA256] = true
+	s.mu.Unlock()
+	s.log.InfoContext(ctx, "seeding", "service", m.Service, "version", m.Version, "bytes", m.Size)
+}
+
+// seed offers every archive that is stored and named by a release, whenever
+// the releases change.
+func (s *seeder) seed(ctx context.Context) {
+	s.ledger.Consul.WatchPrefix(ctx, s.ledger.Keys.AllReleases(), func(seen consul.Seen[[]consul.Entry]) {
+		if seen.Err != nil {
+			return // what is offered stays so
+		}
+		for _, entry := range seen.Value {
+			m, err := artifact.ParseManifest(entry.Value)
+			if err != nil {
+				s.log.WarnContext(ctx, "manifest can't be read", "key", entry.Key, "error", err)
+				continue
+			}
+			s.offer(ctx, m)
+		}
+	})
+}

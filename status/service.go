@@ -43,6 +43,8 @@ func poolOf(s rollout.Situation, colour string) Pool {
 		p.Wanted = s.Record.Version
 	case p.Live:
 		p.Wanted = s.Live.Version
+	default:
+		p.Wanted = conform(s, colour)
 	}
 	for _, in := range pool {
 		n := Node{
@@ -73,6 +75,19 @@ func poolOf(s rollout.Situation, colour string) Pool {
 	return p
 }
 
+// conform is what the nodes of a pool at rest turn to: what most of them run,
+// if that can be told without more; "" otherwise.
+func conform(s rollout.Situation, colour string) string {
+	order := rollout.OrderOf(s.Record, s.Live)
+	if order.Hold == colour {
+		return ""
+	}
+	if popular := s.Pools[colour].Popular(order.Avoid); len(popular) == 1 {
+		return popular[0]
+	}
+	return ""
+}
+
 // doing says in words what an agent reports of a rollout.
 func doing(report rollout.Report, r *rollout.Record) string {
 	if report.Rollout != r.ID || report.State == rollout.Running {
@@ -82,8 +97,13 @@ func doing(report rollout.Report, r *rollout.Record) string {
 	if report.State == rollout.Waiting {
 		text = "waiting to run " + r.Version
 	}
-	if report.Why != "" {
+	switch {
+	case report.Why != "":
 		text += ": " + report.Why
+	case report.Progress != nil:
+		text += ": " + report.Progress.String()
+	case report.State == rollout.Staged && r.RollsOn(report.Pool):
+		text += ", waits for its turn"
 	}
 	return text
 }

@@ -22,6 +22,7 @@ type cli struct {
 
 	Run    runCmd    `cmd:"" help:"Run this node's services and roll them."`
 	Status statusCmd `cmd:"" help:"Show what this node runs, from its journal."`
+	Check  checkCmd  `cmd:"" help:"Tell what this machine lacks to run the agent and its services."`
 
 	Shim shimCmd `cmd:"" hidden:"" help:"Supervise one process; the agent starts it."`
 	Pin  pinCmd  `cmd:"" hidden:"" help:"Hold files in memory; the agent starts it."`
@@ -34,6 +35,8 @@ type app struct {
 	stderr io.Writer
 	flags  *cli
 }
+
+func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.stdout, format, args...) }
 
 // exited carries kong's wish to exit out of its parser.
 type exited int

@@ -32,11 +32,7 @@ type releases struct {
 	log     *slog.Logger
 }
 
-func (c *runCmd) releases(a *app, client *consul.Client, self consul.Node, log *slog.Logger) (*releases, error) {
-	trusted, err := artifact.LoadTrustedKeys(c.TrustedKey...)
-	if err != nil {
-		return nil, err
-	}
+func (c *runCmd) releases(a *app, client *consul.Client, self consul.Node, trusted artifact.TrustedKeys, log *slog.Logger) (*releases, error) {
 	keys := consul.Keys{Env: a.flags.Env}
 	r := &releases{ledger: &ledger.Ledger{Consul: client, Keys: keys}, log: log, dropper: new(pagecache.Dropper)}
 	origin := artifact.NewHTTPFetcher(func(ctx context.Context) ([]string, error) { return origins(ctx, client, keys.Env) },
@@ -50,13 +46,14 @@ func (c *runCmd) releases(a *app, client *consul.Client, self consul.Node, log *
 		log.Info("no --swarm-listen: releases come over HTTP from the replicas, and go to no other node")
 	} else {
 		who := members.New(client, keys)
+		var err error
 		if r.swarm, err = c.swarm(root, self, who, origin, r, log); err != nil {
 			return nil, err
 		}
 		fetcher = r.swarm
 	}
-	r.stager, err = artifact.NewStager(root, trusted, fetcher)
-	if err != nil {
+	var err error
+	if r.stager, err = artifact.NewStager(root, trusted, fetcher); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil

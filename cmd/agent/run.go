@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"switchd/artifact"
 	"switchd/consul"
 	"switchd/pagecache"
 	"switchd/rolling"
@@ -56,12 +57,16 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
+	trusted, err := artifact.LoadTrustedKeys(c.TrustedKey...)
+	if err != nil {
+		return err
+	}
 	self, err := c.self(a, client, log)
 	if err != nil {
 		return err
 	}
 	log = log.With("node", self.Name)
-	releases, err := c.releases(a, client, self, log)
+	releases, err := c.releases(a, client, self, trusted, log)
 	if err != nil {
 		return err
 	}

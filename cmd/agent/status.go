@@ -30,14 +30,21 @@ func (c *statusCmd) Run(a *app) error {
 		return err
 	}
 	states := rolling.States(a.ctx, journal, runtimes(slog.New(slog.DiscardHandler)))
+	fetching, err := readProgress(a.flags.Data)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(states)
+		return encoder.Encode(map[string]any{"units": states, "fetching": fetching})
+	}
+	for _, f := range fetching {
+		a.printf("fetching %s %s: %s\n", f.Service, f.Version, f.Progress)
 	}
 	if len(states) == 0 {
-		_, err := fmt.Fprintln(a.stdout, "this node runs nothing yet")
-		return err
+		a.printf("this node runs nothing yet\n")
+		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "UNIT\tVERSION\tPROCESS\tNEXT\tNOTE")

@@ -67,9 +67,12 @@ func (c *Client) NewSession(ctx context.Context, opts SessionOptions) (*Session,
 	if opts.ID != "" {
 		sent := time.Now()
 		entry, err := s.renewOnce(ctx, opts.ID)
-		if err == nil {
+		switch {
+		case err == nil:
 			s.id, ttl = opts.ID, ttlOf(entry, opts.TTL)
 			s.extend(sent, ttl)
+		case !errors.Is(err, errSessionGone):
+			return nil, err // it may well live, and hold what the caller needs
 		}
 	}
 	if s.id == "" {

@@ -2,47 +2,85 @@ package driver
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"switchd/consul"
 )
 
 // KeepOrders has the order of each service say what its records say, until ctx
-// ends: what is missing is written, and an edit made by hand is put back.
+// ends: what is missing is written, and an edit made by hand, to it or to what
+// it is derived from, is followed or put back.
 func (w *World) KeepOrders(ctx context.Context) {
-	services, err := w.Services(ctx)
-	if err != nil {
-		w.Log.WarnContext(ctx, "read the services", "error", err)
+	changed := make(chan string)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	for _, prefix := range []string{w.Keys.Specs(), w.Keys.Lives(), w.Keys.Rollouts(), w.Keys.Orders()} {
+		watching.Go(func() {
+			known := make(map[string]uint64) // index by key
+			w.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
+				if seen.Err != nil {
+					return // Active says so
+				}
+				for _, key := range differ(known, seen.Value) {
+					select {
+					case changed <- consul.Base(key):
+					case <-ctx.Done():
+					}
+				}
+			})
+		})
 	}
-	for _, s := range services {
-		w.derive(ctx, s.Name)
-	}
-	known := make(map[string]uint64) // index by key
-	w.Consul.WatchPrefix(ctx, w.Keys.Orders(), func(seen consul.Seen[[]consul.Entry]) {
-		if seen.Err != nil {
-			return // Active says so
-		}
-		now := make(map[string]uint64, len(seen.Value))
-		for _, e := range seen.Value {
-			if now[e.Key] = e.Index; known[e.Key] != e.Index {
-				w.derive(ctx, consul.Base(e.Key))
+	again := make(map[string]bool) // services that it did not work for
+	retry := time.NewTicker(time.Second)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case service := <-changed:
+			again[service] = !w.derive(ctx, service)
+		case <-retry.C:
+			for service, due := range again {
+				if !due || w.derive(ctx, service) {
+					delete(again, service)
+				}
 			}
 		}
-		for key := range known {
-			if _, there := now[key]; !there {
-				w.derive(ctx, consul.Base(key))
-			}
-		}
-		known = now
-	})
+	}
 }
 
-func (w *World) derive(ctx context.Context, service string) {
-	switch changed, err := w.Derive(ctx, w.Fence, service); {
+// differ brings the known indexes up to what was seen and lists the keys that
+// differ.
+func differ(known map[string]uint64, seen []consul.Entry) []string {
+	var keys []string
+	there := make(map[string]bool, len(seen))
+	for _, e := range seen {
+		there[e.Key] = true
+		if known[e.Key] != e.Index {
+			known[e.Key] = e.Index
+			keys = append(keys, e.Key)
+		}
+	}
+	for key := range known {
+		if !there[key] {
+			delete(known, key)
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// derive tells whether the order is right now.
+func (w *World) derive(ctx context.Context, service string) bool {
+	changed, err := w.Derive(ctx, w.Fence, service)
+	switch {
 	case err != nil:
 		// Another writer was faster, and has written the order along, or Consul
-		// is away and the next look is the watch's.
+		// is away.
 		w.Log.DebugContext(ctx, "order not derived", "service", service, "error", err)
 	case changed:
 		w.Log.WarnContext(ctx, "the agents' order was not what the records say; put right", "service", service)
 	}
+	return err == nil
 }

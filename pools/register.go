@@ -2,8 +2,10 @@ package pools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 
 	"github.com/hashicorp/consul/api"
@@ -25,6 +27,9 @@ type Registration struct {
 	// start then, where it is a new version; Consul's own check goes on from
 	// there.
 	Healthy bool
+	// Replace tells that the checks of the former version go, and with them the
+	// maintenance that the replacement was made under.
+	Replace bool
 }
 
 // ID is the registration's name on its node.
@@ -43,10 +48,8 @@ func Register(ctx context.Context, c *consul.Client, r Registration) error {
 	if r.Live {
 		share = "live"
 	}
-	// The check of a former version goes when a new one has been proven, and
-	// with it the maintenance that the replacement was made under. An
-	// operator's own maintenance outlives every other registration.
-	opts := api.ServiceRegisterOpts{ReplaceExistingChecks: r.Healthy}.WithContext(ctx)
+	// An operator's own maintenance outlives every other registration.
+	opts := api.ServiceRegisterOpts{ReplaceExistingChecks: r.Replace}.WithContext(ctx)
 	err := c.API().Agent().ServiceRegisterOpts(&api.AgentServiceRegistration{
 		ID:      ID(r.Service.Name, r.Pool),
 		Name:    r.Service.Name,
@@ -101,9 +104,11 @@ func Maintain(ctx context.Context, c *consul.Client, service, pool, why string, 
 	return nil
 }
 
-// Deregister takes the node's instance out of the catalog.
+// Deregister takes the node's instance out of the catalog. One that isn't there
+// is no error.
 func Deregister(ctx context.Context, c *consul.Client, service, pool string) error {
-	if err := c.API().Agent().ServiceDeregisterOpts(ID(service, pool), (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+	err := c.API().Agent().ServiceDeregisterOpts(ID(service, pool), (&api.QueryOptions{}).WithContext(ctx))
+	if status, ok := errors.AsType[api.StatusError](err); err != nil && !(ok && status.Code == http.StatusNotFound) {
 		return fmt.Errorf("deregister %s: %w", ID(service, pool), err)
 	}
 	return nil

@@ -129,6 +129,7 @@ func TestRegister_AgainKeepsTheChecksState(t *testing.T) {
 		next := r.is
 		next.Live = i%2 == 0
 		next.Version = []string{"1.0.0", "1.1.0"}[i/2%2]
+		next.Healthy, next.Replace = true, i%2 == 0 // another version was proven
 		next.Service.Health.Path = []string{"/healthz", "/ready"}[i/4%2]
 		if err := pools.Register(t.Context(), r.client, next); err != nil {
 			t.Fatal(err)

@@ -48,6 +48,9 @@ func (u *unit) adopt(ctx context.Context) error {
 	u.state.Service = s
 	u.state.Running = &Run{Version: in.Version, Release: m.SHA256, Dir: u.agent.Stager.Dir(m), Handle: found[0]}
 	u.save()
+	if err := u.agent.journal.Hold(u.id, Held{Run: *u.state.Running, Service: s}); err != nil {
+		u.log.ErrorContext(ctx, "journal", "error", err)
+	}
 	u.lastStart = time.Now()
 	u.log.InfoContext(ctx, "the journal knew of nothing; adopted what runs", "version", in.Version, "handle", found[0])
 	u.watchEnd(ctx, rt, found[0])

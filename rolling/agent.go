@@ -96,6 +96,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	view := newView(a.Node, a.Meta)
 	changed := make(chan struct{}, 1)
+	work.Go(func() { a.keepMeta(ctx, view, changed) })
 	for _, prefix := range []string{a.Keys.Specs(), a.Keys.Orders()} {
 		work.Go(func() {
 			a.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
@@ -122,6 +123,26 @@ func (a *Agent) Run(ctx context.Context) error {
 				continue // somebody else's
 			}
 			a.unit(ctx, &work, o.id, o.service.Name, o.pool).tell(o)
+		}
+	}
+}
+
+// keepMeta asks now and then for the node's metadata, by which it comes into
+// pools: it changes with a restart of the local Consul agent only.
+func (a *Agent) keepMeta(ctx context.Context, view *view, changed chan<- struct{}) {
+	const every = time.Minute
+	for {
+		sleep(ctx, every)
+		if ctx.Err() != nil {
+			return
+		}
+		self, err := a.Consul.Self(ctx)
+		if err != nil || !view.setMeta(self.Meta) {
+			continue
+		}
+		select {
+		case changed <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -215,7 +236,11 @@ func (a *Agent) openSession(ctx context.Context, former string) (*consul.Session
 	if err == nil {
 		err = fmt.Errorf("%w (%s%s); end it, or wait until its session has expired", errTwin, a.Keys.Presence(), a.Node)
 	}
-	_ = session.Close(context.WithoutCancel(ctx)) // its TTL ends it otherwise
+	if session.ID() == former {
+		session.Abandon() // it may hold a slot that is still of use
+	} else {
+		_ = session.Close(context.WithoutCancel(ctx)) // its TTL ends it otherwise
+	}
 	return nil, err
 }
 

@@ -2,17 +2,25 @@ package rolling_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"switchd/artifact"
 	"switchd/consul"
+	"switchd/pools"
 	"switchd/rolling"
 	"switchd/rollout"
+	"switchd/runner"
 	"switchd/spec"
 	"switchd/testenv/devconsul"
 )
@@ -37,6 +45,15 @@ func TestConvergence(t *testing.T) {
 		"StaggersTheNodes":                        staggersTheNodes,
 		"RefusesAServiceWhoseRuntimeItHasNot":     refusesAnUnknownRuntime,
 		"TriesAFailedVersionOnceMoreWhenItIsLive": triesAFailedVersionOnceMore,
+		"HoldsStillWhileConvergingIsHalted":       holdsWhileConvergingIsHalted,
+		"KeepsTheFormerVersionUntilTheBakeEnds":   keepsTheFormerVersion,
+		"LetsOthersGoWhenThereIsNoWayBack":        noWayBack,
+		"ReplacesWhatHangsOnALivePool":            replacesWhatHangs,
+		"TakesNoSlotForNothing":                   takesNoSlotForNothing,
+		"FetchesALostReleaseAgain":                fetchesALostRelease,
+		"TriesAgainWhatTheNodeWasUnfitFor":        triesAgainWhenMended,
+		"LooksAgainWhenNobodyPassed":              looksAgainWhenNobodyPassed,
+		"PreloadsBeforeItIsStaged":                preloadsBeforeItIsStaged,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,6 +98,7 @@ func ofTwoVersionsTheNewer(n *node) {
 
 func joinsAPool(n *node) {
 	n.peerRunning("peer", "1")
+	n.record(nil)
 	n.begin()
 	n.awaitServing("1")
 	n.awaitThat("passing version 1", func() bool { return n.passes("1") })
@@ -301,6 +319,232 @@ func triesAFailedVersionOnceMore(n *node) {
 	n.live("2-exits", 2) // as a change of weights makes it
 	n.noMoveFor(time.Second)
 	n.wantServing("1")
+}
+
+// onGreen has green live with version 2, and blue be the former pool of a
+// rollout in some phase.
+func (n *node) onGreen(phase rollout.Phase, halt *rollout.Halt) {
+	n.Helper()
+	n.liveRecord = &pools.Live{Service: n.service.Name, Pool: spec.Green, Version: "2", Generation: 2}
+	n.record(&rollout.Record{
+		ID: "r2", Service: n.service.Name, Version: "2", Pool: spec.Green, Phase: phase, Halt: halt,
+		From: pools.Side{Pool: spec.Blue, Version: "1"}, SwitchedAt: time.Now(),
+	})
+}
+
+func holdsWhileConvergingIsHalted(n *node) {
+	h := n.deployed("1")
+	n.peerRunning("peer", "2")
+	n.peerRunning("peer2", "2")
+	n.onGreen(rollout.Halted, &rollout.Halt{Phase: rollout.Converging})
+	n.awaitKey(n.reportKey("1"), "end of the reports", func(e consul.Entry) bool { return e.Index == 0 })
+	n.noMoveFor(time.Second)
+	if found := n.processes(); len(found) != 1 || found[0] != h {
+		n.Errorf("runs %v, want %s", found, h)
+	}
+}
+
+// keepsTheFormerVersion has most of the former pool run something else during
+// the bake: stragglers that came back.
+func keepsTheFormerVersion(n *node) {
+	n.deployed("1")
+	n.peerRunning("peer", "0")
+	n.peerRunning("peer2", "0")
+	n.onGreen(rollout.Baking, nil)
+	n.awaitKey(n.reportKey("1"), "end of the reports", func(e consul.Entry) bool { return e.Index == 0 })
+	n.noMoveFor(time.Second)
+	n.wantServing("1")
+	// A node that runs something else itself turns to it.
+	n.deploysAnew("0")
+	n.onGreen(rollout.Baking, nil)
+	n.awaitServing("1")
+}
+
+// deploysAnew has another version running.
+func (n *node) deploysAnew(version string) {
+	n.Helper()
+	n.roll("r-"+version+"-again", version)
+	n.awaitReport(version, rollout.Running)
+	n.awaitSlotsFree()
+	n.wantServing(version)
+}
+
+func noWayBack(n *node) {
+	n.deployed("1")
+	n.service.Roll.HealthyDeadline = spec.Duration(time.Second)
+	n.apply()
+	must(n.T, os.Remove(filepath.Join(n.root, "releases", "1", "app")))
+	n.roll("r2", "2-sick")
+	report := n.awaitReport("2-sick", rollout.Broken)
+	if !strings.Contains(report.Why, "503 Service Unavailable") || !strings.Contains(report.Why, "the former version can't be started again") {
+		n.Errorf("got %q, want both reasons", report.Why)
+	}
+	n.awaitSlotsFree()
+	n.roll("r3", "3")
+	n.awaitReport("3", rollout.Running)
+	n.wantServing("3")
+}
+
+// replacesWhatHangs has the quorum be lost already: only the node that hangs
+// can bring it back.
+func replacesWhatHangs(n *node) {
+	n.service.Roll.Quorum = spec.Nodes(2)
+	n.service.Roll.DrainTimeout = spec.Duration(patience)
+	n.apply()
+	n.peer("peer2", true)
+	h := n.deployed("1")
+	n.live("1", 1)
+	n.done()
+	n.hang(h)
+	n.peer("peer2", false)
+	n.awaitThat("critical state", func() bool { return !n.passes("1") })
+	n.live("2", 2)
+	n.awaitServing("2")
+}
+
+// hang stops the service, and not its shim.
+func (n *node) hang(h runner.Handle) {
+	n.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid(h)))
+	must(n.T, err)
+	stopped := 0
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		must(n.T, err)
+		for child := range strings.FieldsSeq(string(text)) {
+			id, err := strconv.Atoi(child)
+			must(n.T, err)
+			must(n.T, syscall.Kill(id, syscall.SIGSTOP))
+			stopped++
+		}
+	}
+	if stopped == 0 {
+		n.Fatal("the shim has no service")
+	}
+}
+
+// takesNoSlotForNothing has the pool turn to another version while this node
+// waits for the quorum to turn to the first one.
+func takesNoSlotForNothing(n *node) {
+	n.deployed("1")
+	n.peerRunning("peer", "2")
+	n.peerRunning("peer2", "2")
+	n.service.Roll.Quorum = spec.Nodes(3)
+	n.apply()
+	n.done()
+	n.awaitThat("wait for the quorum", func() bool { return strings.Contains(n.journal().Waits, "the quorum of 3 would not hold") })
+	for _, peer := range []string{"peer", "peer2", "peer3"} {
+		n.peerRunning(peer, "1")
+	}
+	n.awaitThat("end of the wait", func() bool { return n.journal().Waits == "" })
+	if slot, err := n.consul.Get(n.Context(), n.slotKey()); err != nil || slot.Locks > 5 {
+		n.Errorf("the slot was taken %d times, %v", slot.Locks, err)
+	}
+	n.wantServing("1")
+}
+
+func fetchesALostRelease(n *node) {
+	n.deployed("1")
+	n.live("1", 1)
+	n.done()
+	n.end()
+	n.killAll()
+	must(n.T, os.RemoveAll(filepath.Join(n.root, "releases")))
+	n.begin()
+	n.awaitServing("1")
+}
+
+func triesAgainWhenMended(n *node) {
+	n.peer("peer", true)
+	n.stage = func(string) error { return artifact.ErrTooLarge }
+	n.live("1", 1)
+	n.begin()
+	n.awaitThat("refusal", func() bool { return strings.Contains(n.log.String(), "version refused") })
+	n.end()
+	n.stage = func(string) error { return nil }
+	n.begin()
+	n.awaitServing("1")
+}
+
+func looksAgainWhenNobodyPassed(n *node) {
+	n.register("peer", "1", false)
+	n.record(nil)
+	n.begin()
+	n.noMoveFor(500 * time.Millisecond)
+	n.register("peer", "1", true)
+	n.awaitServing("1")
+}
+
+// memory is a preloader that tells what is in it.
+type memory struct {
+	mu     sync.Mutex
+	loaded map[string]bool
+	fail   error
+}
+
+func (m *memory) May(spec.Preload, int64) error                   { return nil }
+func (m *memory) Can(context.Context, spec.Preload, string) error { return m.fail }
+
+func (m *memory) Load(_ context.Context, id string, _ spec.Preload, _ string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loaded[id] = true
+	return nil
+}
+
+func (m *memory) Unload(_ context.Context, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.loaded, id)
+	return nil
+}
+
+// versions are those that are loaded.
+func (m *memory) versions() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var versions []string
+	for id := range m.loaded {
+		versions = append(versions, strings.Split(id[strings.LastIndexByte(id, ':')+1:], "-")[0])
+	}
+	slices.Sort(versions)
+	return strings.Join(versions, " ")
+}
+
+func preloadsBeforeItIsStaged(n *node) {
+	n.memory = &memory{loaded: make(map[string]bool)}
+	n.service.Preload = &spec.Preload{Kind: spec.PreloadLock, Files: []string{"app"}}
+	n.apply()
+	n.deployed("1")
+	if got := n.memory.versions(); got != "1" {
+		n.Errorf("%q is loaded, want 1", got)
+	}
+	staging := rollout.Record{ID: "r2", Service: n.service.Name, Version: "2", Pool: spec.Blue, Phase: rollout.Staging}
+	n.record(&staging)
+	n.awaitReport("2", rollout.Staged)
+	if got := n.memory.versions(); got != "1 2" {
+		n.Errorf("%q is loaded while both versions are needed, want 1 2", got)
+	}
+	n.roll("r2", "2")
+	n.awaitReport("2", rollout.Running)
+	n.awaitThat("end of the old version in memory", func() bool { return n.memory.versions() == "2" })
+
+	// What never runs is let go of, also by the next agent.
+	staging = rollout.Record{ID: "r3", Service: n.service.Name, Version: "3", Pool: spec.Blue, Phase: rollout.Staging}
+	n.record(&staging)
+	n.awaitReport("3", rollout.Staged)
+	n.end()
+	staging.Phase = rollout.Failed
+	n.record(&staging)
+	n.begin()
+	n.awaitThat("end of what did not run", func() bool { return n.memory.versions() == "2" })
+
+	n.memory.fail = errors.New("RLIMIT_MEMLOCK is too low")
+	n.roll("r4", "4")
+	if report := n.awaitReport("4", rollout.Broken); !strings.Contains(report.Why, "RLIMIT_MEMLOCK is too low") {
+		n.Errorf("got %q, want the limit", report.Why)
+	}
+	n.wantServing("2")
 }
 
 func TestConnections_CountOnlyTheServicesOwn(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,16 @@ type journalState struct {
 	Node    string          `json:"node"`
 	Session string          `json:"session,omitempty"`
 	Units   map[string]Unit `json:"units"` // by service-pool
+	// Held is what was made ready for a unit and has to be given up again.
+	Held map[string][]Held `json:"held,omitempty"`
+}
+
+// Held is a version that was made ready to run, with the desired state that
+// this was done for: the runtime has staged it, and files of it may be in
+// memory.
+type Held struct {
+	Run     Run          `json:"run"`
+	Service spec.Service `json:"service"`
 }
 
 // Unit is one service in one pool on this node.
@@ -46,9 +57,11 @@ type Unit struct {
 	// Maintained tells that this agent has put the instance into Consul's
 	// maintenance mode and not taken it out yet.
 	Maintained bool `json:"maintained,omitempty"`
-	// Refused is the last rollout whose version failed on this node; it is
-	// not tried again.
+	// Refused is the last version that failed on this node; it is not tried
+	// again for the same reason.
 	Refused *Refusal `json:"refused,omitempty"`
+	// Waits is what the unit waits for, where no engine is told.
+	Waits string `json:"waits,omitempty"`
 }
 
 // Run is a version with the process that runs it.
@@ -59,9 +72,15 @@ type Run struct {
 	Handle  runner.Handle `json:"handle,omitempty"`
 }
 
+// same tells whether two are the same release in the same place, whatever runs
+// them.
+func (r Run) same(o Run) bool {
+	return r.Version == o.Version && r.Release == o.Release && r.Dir == o.Dir
+}
+
 // Move is a replacement under way.
 type Move struct {
-	Reason  string       `json:"reason"` // the rollout, or the live record's generation
+	Reason  string       `json:"reason"` // of the Want
 	Service spec.Service `json:"service"`
 	To      Run          `json:"to"`
 	// Leave tells that nothing follows what is stopped: the node is not one of
@@ -191,6 +210,34 @@ func (j *Journal) SetSession(id string) error {
 // SetUnit notes a unit's state; it is on disk when this returns.
 func (j *Journal) SetUnit(id string, u Unit) error {
 	return j.update(func(s *journalState) { s.Units[id] = u })
+}
+
+// Hold notes that a version is about to be made ready for a unit.
+func (j *Journal) Hold(id string, h Held) error {
+	return j.update(func(s *journalState) {
+		if s.Held == nil {
+			s.Held = make(map[string][]Held)
+		}
+		kept := slices.DeleteFunc(slices.Clone(s.Held[id]), func(o Held) bool { return o.Run.same(h.Run) })
+		s.Held[id] = append(kept, h)
+	})
+}
+
+// Unhold notes that nothing is left of what was made ready.
+func (j *Journal) Unhold(id string, run Run) error {
+	return j.update(func(s *journalState) {
+		s.Held[id] = slices.DeleteFunc(slices.Clone(s.Held[id]), func(o Held) bool { return o.Run.same(run) })
+		if len(s.Held[id]) == 0 {
+			delete(s.Held, id)
+		}
+	})
+}
+
+// Held gives what was made ready for a unit.
+func (j *Journal) Held(id string) []Held {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.state.Held[id])
 }
 
 // DropUnit forgets a unit.

@@ -2,7 +2,6 @@ package rolling
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"switchd/pools"
 	"switchd/rollout"
 	"switchd/runner"
-	"switchd/spec"
 )
 
 // quorumError says that this node may not go down now.
@@ -24,6 +22,14 @@ func (e *quorumError) Error() string { return e.why }
 // carryOn goes on with the replacement in the journal, from its step, until it
 // is done or undone. An error leaves it to be carried on later.
 func (u *unit) carryOn(ctx context.Context) error {
+	if u.state.Move.Step == Stopping && u.order == nil {
+		// An agent that was just started knows neither whether users are on the
+		// node nor whether it is to go at all, and the old version is what runs
+		// meanwhile. Its turn comes again.
+		u.state.Move = nil
+		u.save()
+		return nil
+	}
 	for u.state.Move != nil {
 		var err error
 		switch u.state.Move.Step {
@@ -68,7 +74,8 @@ func (u *unit) stopOld(ctx context.Context) error {
 	inst := u.instance(service, old)
 	rt, err := u.agent.runtime(service.Runtime.Kind)
 	if err != nil {
-		return err
+		u.abandon(ctx, err)
+		return &quorumError{err.Error()}
 	}
 	running, err := u.runningNow(ctx, rt, inst)
 	if err != nil {
@@ -78,25 +85,22 @@ func (u *unit) stopOld(ctx context.Context) error {
 		u.step(Starting)
 		return nil
 	}
-	session, err := u.mayStop(ctx, move, false)
+	leave, err := u.mayStop(ctx, move, false)
 	if err != nil {
 		u.abandon(ctx, err)
 		return err
 	}
-	if err := u.preload(ctx, move.Service, move.To); err != nil && !move.Leave {
-		return u.refuseUnstopped(ctx, err)
-	}
-	u.say(ctx, session, u.want, rollout.Replacing, "")
+	u.say(ctx, leave.session, u.want, rollout.Replacing, "")
 	u.maintain(ctx, true, "switchd: "+move.why())
-	if u.order != nil && u.order.deploy.HasUsers(u.pool) {
+	if leave.users {
 		u.drain(ctx, service)
 		// The wait was long enough for other nodes to have gone down.
-		if session, err = u.mayStop(ctx, move, true); err != nil {
+		if leave, err = u.mayStop(ctx, move, true); err != nil {
 			u.abandon(ctx, err)
 			return err
 		}
 	}
-	if err := session.Err(); err != nil { // the calls above may have taken long
+	if err := leave.session.Err(); err != nil { // the calls above may have taken long
 		u.abandon(ctx, err)
 		return err
 	}
@@ -129,22 +133,29 @@ func (u *unit) runningNow(ctx context.Context, rt runner.Runtime, inst runner.In
 	return running, nil
 }
 
-// mayStop returns the session under which the node may be taken down now.
-// drained tells that the node was taken out of the catalog for that already.
-func (u *unit) mayStop(ctx context.Context, move *Move, drained bool) (*consul.Session, error) {
+// permit is what a node is taken down under.
+type permit struct {
+	session *consul.Session
+	users   bool // whether users may be on the node, so that it has to be drained
+}
+
+// mayStop tells whether the node may be taken down now. drained tells that it
+// was taken out of the catalog for that already.
+func (u *unit) mayStop(ctx context.Context, move *Move, drained bool) (permit, error) {
 	session := u.agent.current()
 	if session == nil {
-		return nil, &quorumError{"there is no Consul session"}
+		return permit{}, &quorumError{"there is no Consul session"}
 	}
 	var (
 		want    Want
+		deploy  rollout.Order
 		members int
 		now     pools.Pool
 		slots   []consul.Entry
 	)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		want, err = u.wantsNow(groupCtx)
+		want, deploy, err = u.wantsNow(groupCtx)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -156,20 +167,23 @@ func (u *unit) mayStop(ctx context.Context, move *Move, drained bool) (*consul.S
 		return err
 	})
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return permit{}, err
 	}
 	if !slices.ContainsFunc(slots, func(e consul.Entry) bool { return e.Key == move.Slot && e.Session == session.ID() }) {
-		return nil, &quorumError{"the slot was lost"}
+		return permit{}, &quorumError{"the slot was lost"}
 	}
 	// What was watched may be old news: a halt or a rollback since then must
 	// not be followed by a node that goes down for nothing.
 	if !want.Roll || want.Reason != move.Reason {
-		return nil, &quorumError{move.wish() + " any more"}
+		return permit{}, &quorumError{move.wish() + " any more"}
 	}
 	if err := mayGoDown(now, u.agent.Node, holdersOf(slots), move.Service.Roll.Quorum.AtLeast(members), drained); err != nil {
-		return nil, &quorumError{err.Error()}
+		return permit{}, &quorumError{err.Error()}
 	}
-	return session, nil
+	// Who doesn't pass has no users that a drain could wait for, and may be what
+	// the quorum lacks.
+	in, _ := now.On(u.agent.Node)
+	return permit{session: session, users: deploy.HasUsers(u.pool) && in.Passing}, nil
 }
 
 // abandon gives a replacement up before anything was stopped.
@@ -179,19 +193,7 @@ func (u *unit) abandon(ctx context.Context, cause error) {
 	u.maintain(ctx, false, "")
 	u.state.Move = nil
 	u.save()
-	if u.state.Running == nil || u.preloadID(*u.state.Running) != u.preloadID(move.To) {
-		u.unload(ctx, &move.To)
-	}
 	u.releaseSlot(ctx, move.Slot)
-}
-
-// refuseUnstopped notes that the version can't be run here, before anything
-// was stopped for it.
-func (u *unit) refuseUnstopped(ctx context.Context, err error) error {
-	u.log.ErrorContext(ctx, "version refused", "version", u.state.Move.To.Version, "error", err)
-	u.state.Refused = &Refusal{Reason: u.state.Move.Reason, Why: err.Error()}
-	u.abandon(ctx, err)
-	return err
 }
 
 // startNew starts the new version; where the node leaves the pool, there is
@@ -210,7 +212,7 @@ func (u *unit) startNew(ctx context.Context) error {
 	if err := stopFound(ctx, rt, inst); err != nil {
 		return err
 	}
-	// After a crash, nobody else may have brought it into memory.
+	// It is in memory already, unless the machine was started anew since.
 	if err := u.preload(ctx, move.Service, move.To); err != nil {
 		return u.refuse(ctx, err.Error())
 	}
@@ -235,32 +237,14 @@ func (u *unit) startNew(ctx context.Context) error {
 
 // left ends a node's part in the pool, once what ran there is stopped.
 func (u *unit) left(ctx context.Context) error {
-	move, old := u.state.Move, u.state.Running
-	u.deregister(ctx)
-	if u.registered != nil {
-		return errors.New("the node is still in the catalog")
+	move := u.state.Move
+	if err := u.deregister(ctx); err != nil {
+		return err
 	}
-	u.cleanup(ctx, u.state.Service, old)
 	u.log.InfoContext(ctx, "left the pool")
 	u.forget()
 	u.releaseSlot(ctx, move.Slot)
 	return nil
-}
-
-// cleanup removes what a version that is not to be run again has left with
-// its runtime.
-func (u *unit) cleanup(ctx context.Context, s spec.Service, run *Run) {
-	if run == nil {
-		return
-	}
-	u.unload(ctx, run)
-	rt, err := u.agent.runtime(s.Runtime.Kind)
-	if err == nil {
-		err = rt.Cleanup(ctx, u.instance(s, *run))
-	}
-	if err != nil {
-		u.log.WarnContext(ctx, "clean up", "version", run.Version, "error", err)
-	}
 }
 
 func stopFound(ctx context.Context, rt runner.Runtime, inst runner.Instance) error {

@@ -54,6 +54,7 @@ type node struct {
 	runtime    *runtime
 	log        syncBuffer
 	stage      func(version string) error // what a fetch ends with
+	memory     *memory                    // nil: nothing can be preloaded
 	rollout    *rollout.Record
 	liveRecord *pools.Live
 	stop       func()     // ends the agent that runs; nil: none
@@ -248,10 +249,14 @@ func (n *node) Stage(_ context.Context, m artifact.Manifest, _ func(done, total 
 
 // agent is a new agent on the node's data directory.
 func (n *node) agent() *rolling.Agent {
-	return &rolling.Agent{
+	agent := &rolling.Agent{
 		Consul: n.consul, Keys: n.keys, Node: nodeName, Address: n.address, Root: n.root, Runtimes: map[string]runner.Runtime{spec.RuntimeProcess: n.runtime}, Stager: n, Releases: n,
 		TTL: n.ttl, LockDelay: time.Millisecond, Reassert: n.again, Log: slog.New(slog.NewTextHandler(&n.log, nil)),
 	}
+	if n.memory != nil {
+		agent.Preloader = n.memory
+	}
+	return agent
 }
 
 // begin starts an agent; end ends it.

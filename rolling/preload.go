@@ -55,16 +55,45 @@ func (u *unit) preload(ctx context.Context, s spec.Service, run Run) error {
 	return nil
 }
 
-// unload gives a version's files up.
-func (u *unit) unload(ctx context.Context, run *Run) {
-	if run == nil || u.agent.Preloader == nil {
-		return
+func (u *unit) preloadID(run Run) string {
+	return fmt.Sprintf("%s:%s:%s-%.12s", u.agent.Root, u.id, run.Version, run.Release)
+}
+
+// giveUp removes what was made ready and is of no use any more: files in memory
+// and what the runtime has staged. What can't be removed now is tried again.
+func (u *unit) giveUp(ctx context.Context) {
+	if u.fetch != nil {
+		return // it may be making ready what nobody knows of yet
 	}
-	if err := u.agent.Preloader.Unload(ctx, u.preloadID(*run)); err != nil {
-		u.log.WarnContext(ctx, "unload", "version", run.Version, "error", err)
+	for _, held := range u.agent.journal.Held(u.id) {
+		if u.uses(held.Run) {
+			continue
+		}
+		if err := u.release(ctx, held); err != nil {
+			u.log.WarnContext(ctx, "clean up", "version", held.Run.Version, "error", err)
+			continue
+		}
+		if err := u.agent.journal.Unhold(u.id, held.Run); err != nil {
+			u.log.ErrorContext(ctx, "journal", "error", err)
+		}
 	}
 }
 
-func (u *unit) preloadID(run Run) string {
-	return fmt.Sprintf("%s:%s:%s-%.12s", u.agent.Root, u.id, run.Version, run.Release)
+// uses tells whether a version runs here, or is to.
+func (u *unit) uses(run Run) bool {
+	return u.state.Running != nil && u.state.Running.same(run) || u.state.Move != nil && u.state.Move.To.same(run) ||
+		u.staged != nil && u.staged.same(run)
+}
+
+func (u *unit) release(ctx context.Context, held Held) error {
+	if u.agent.Preloader != nil {
+		if err := u.agent.Preloader.Unload(ctx, u.preloadID(held.Run)); err != nil {
+			return err
+		}
+	}
+	rt, err := u.agent.runtime(held.Service.Runtime.Kind)
+	if err != nil {
+		return nil //nolint:nilerr // without the runtime there is nothing that it could remove
+	}
+	return rt.Cleanup(ctx, u.instance(held.Service, held.Run))
 }

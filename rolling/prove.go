@@ -31,7 +31,7 @@ func (u *unit) prove(ctx context.Context) error {
 	defer cancel()
 	err := u.healthy(looking, move.Service, move.To, move.Service.Roll.MinHealthyTime.Std())
 	if err == nil {
-		u.registerOrWarn(looking, move.Service, move.To, true)
+		u.registerOrWarn(looking, move.Service, move.To, seenHealthy)
 		u.maintain(looking, false, "")
 		err = u.passes(looking, move)
 	}
@@ -44,17 +44,13 @@ func (u *unit) prove(ctx context.Context) error {
 	case err != nil:
 		return u.refuse(ctx, err.Error())
 	}
-	old, oldService := u.state.Running, u.state.Service
 	u.state.Service, u.state.Running, u.state.Move, u.state.Refused = move.Service, &move.To, nil, nil
 	u.save()
-	u.crashes, u.refused = 0, false
+	u.crashes, u.refused, u.unstarted = 0, false, false
 	u.log.InfoContext(ctx, "replaced", "version", move.To.Version)
 	u.finish(ctx, move.Slot, rollout.Running, "")
 	if rt, err := u.agent.runtime(move.Service.Runtime.Kind); err == nil {
 		u.watchEnd(ctx, rt, move.To.Handle)
-	}
-	if old != nil && u.preloadID(*old) != u.preloadID(move.To) {
-		u.cleanup(ctx, oldService, old)
 	}
 	return nil
 }
@@ -143,8 +139,11 @@ func (u *unit) passes(ctx context.Context, move Move) error {
 			default:
 				return nil
 			}
-			// Consul may have been away for what prove told it.
-			u.registerOrWarn(ctx, move.Service, move.To, true)
+			// Consul may have been away for what prove told it, or have lost it.
+			if !found || in.Version != move.To.Version {
+				u.registered = nil
+			}
+			u.registerOrWarn(ctx, move.Service, move.To, seenHealthy)
 			u.maintain(ctx, false, "")
 		}
 		sleep(ctx, pause)

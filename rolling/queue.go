@@ -97,10 +97,14 @@ func (u *unit) await(ctx context.Context, key string) {
 	ctx, u.watching = context.WithCancel(ctx)
 	u.watchedFor = key
 	if strings.HasSuffix(key, "/") {
-		go u.agent.Consul.WatchPrefix(ctx, key, func(seen consul.Seen[[]consul.Entry]) { u.pokeIf(seen.Changed) })
+		u.watches.Go(func() {
+			u.agent.Consul.WatchPrefix(ctx, key, func(seen consul.Seen[[]consul.Entry]) { u.pokeIf(seen.Changed) })
+		})
 		return
 	}
-	go u.agent.Consul.WatchKey(ctx, key, func(seen consul.Seen[consul.Entry]) { u.pokeIf(seen.Changed) })
+	u.watches.Go(func() {
+		u.agent.Consul.WatchKey(ctx, key, func(seen consul.Seen[consul.Entry]) { u.pokeIf(seen.Changed) })
+	})
 }
 
 func (u *unit) pokeIf(changed bool) {

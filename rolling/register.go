@@ -21,7 +21,7 @@ func (u *unit) register(ctx context.Context) error {
 	}
 	// As it was started, not as it is wanted by now: a new port or health
 	// check comes with the next version that is started.
-	return u.announce(ctx, u.state.Service, *run, false)
+	return u.announce(ctx, u.state.Service, *run, asItWas)
 }
 
 // reassert has what the local Consul agent has lost registered again.
@@ -43,12 +43,20 @@ func (u *unit) reassert(ctx context.Context) error {
 	return nil
 }
 
+// proof is what is known of a version's health when it is registered.
+type proof int
+
+const (
+	asItWas     proof = iota // the check goes on as it stands
+	unproven                 // a new check, which has yet to pass
+	seenHealthy              // a new check, which passes: the agent has just made it
+)
+
 // announce registers a version on the local Consul agent, unless that is done.
-// One that was seen to be healthy just now passes from the start.
-func (u *unit) announce(ctx context.Context, s spec.Service, run Run, healthy bool) error {
+func (u *unit) announce(ctx context.Context, s spec.Service, run Run, proven proof) error {
 	r := pools.Registration{
 		Service: s, Pool: u.pool, Version: run.Version, Release: run.Release,
-		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.deploy.Live.Pool == u.pool, Healthy: healthy,
+		Address: u.agent.Address, Port: s.Port, Live: u.order != nil && u.order.deploy.Live.Pool == u.pool, Healthy: proven == seenHealthy, Replace: proven != asItWas,
 	}
 	if u.registered != nil && same(*u.registered, r) {
 		return nil
@@ -77,21 +85,21 @@ func (a *Agent) reassertEvery() time.Duration {
 // callTimeout bounds a call to the local Consul agent.
 const callTimeout = 5 * time.Second
 
-func (u *unit) registerOrWarn(ctx context.Context, s spec.Service, run Run, healthy bool) {
-	if err := u.announce(ctx, s, run, healthy); err != nil {
+func (u *unit) registerOrWarn(ctx context.Context, s spec.Service, run Run, proven proof) {
+	if err := u.announce(ctx, s, run, proven); err != nil {
 		u.log.WarnContext(ctx, "register", "error", err)
 	}
 }
 
-func (u *unit) deregister(ctx context.Context) {
+func (u *unit) deregister(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	u.registered = nil
 	if err := pools.Deregister(ctx, u.agent.Consul, u.service, u.pool); err != nil {
-		u.log.WarnContext(ctx, "deregister", "error", err)
-		return
+		return err
 	}
+	u.registered = nil
 	u.state.Maintained = false // it goes with the registration
+	return nil
 }
 
 // maintain switches Consul's maintenance mode of the instance. That is a

@@ -72,6 +72,7 @@ func saidText(session *consul.Session, want Want, r rollout.Report) string {
 func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Want, r rollout.Report) {
 	if !want.Report {
 		u.retract(ctx)
+		u.waits(ctx, want, r)
 		return
 	}
 	key, text := u.reportKey(want), saidText(session, want, r)
@@ -94,6 +95,23 @@ func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Wan
 		return
 	}
 	u.reported, u.said, u.saidAt = key, text, time.Now()
+}
+
+// waits notes, for whoever looks at this node, what is waited for where no
+// engine is told.
+func (u *unit) waits(ctx context.Context, want Want, r rollout.Report) {
+	text := r.Why
+	if text != "" && want.Version != "" {
+		text = fmt.Sprintf("%s, because %s: %s", want.Version, want.Reason, r.Why)
+	}
+	if u.state.Waits == text {
+		return
+	}
+	u.state.Waits = text
+	u.save()
+	if text != "" {
+		u.log.InfoContext(ctx, "waiting", "for", text)
+	}
 }
 
 // retract takes the last report back when nobody waits for it any more.

@@ -16,35 +16,59 @@ func (u *unit) refuse(ctx context.Context, why string) error {
 	return nil
 }
 
-// restore puts the former version back, reports and gives the slot back.
+// errNoWayBack says that the former version can't be started either.
+var errNoWayBack = errors.New("the former version can't be started again")
+
+// restore puts the former version back, reports and gives the slot back. Where
+// that can't be started either, it is left to supervision, which tries again and
+// again: other nodes must not wait for it.
 func (u *unit) restore(ctx context.Context) error {
 	move := u.state.Move
-	if old := u.state.Running; old == nil {
+	why := u.state.Refused.Why
+	if u.state.Running == nil {
 		if err := u.stopNew(ctx, *move); err != nil {
 			return err
 		}
-		u.deregister(ctx)
-	} else {
-		back, err := u.startAgain(ctx, *move, *old)
-		if err != nil {
+		if err := u.deregister(ctx); err != nil {
 			return err
 		}
-		waitCtx, cancel := context.WithTimeout(ctx, u.state.Service.Roll.HealthyDeadline.Std())
-		err = u.healthy(waitCtx, u.state.Service, back, 0)
-		cancel()
-		if ctx.Err() != nil {
+	} else {
+		err := u.goBack(ctx, *move, *u.state.Running)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, errNoWayBack):
+			u.log.ErrorContext(ctx, "no way back", "error", err)
+			why += "; " + err.Error()
+			u.unstarted = true
+		case err != nil:
+			return err
 		}
-		if err != nil {
-			u.log.ErrorContext(ctx, "the former version is not healthy either", "version", back.Version, "error", err)
-		}
-		u.registerOrWarn(ctx, u.state.Service, back, err == nil)
-		u.maintain(ctx, false, "")
 	}
 	u.state.Move = nil
 	u.save()
-	u.unload(ctx, &move.To)
-	u.finish(ctx, move.Slot, rollout.Broken, u.state.Refused.Why)
+	u.finish(ctx, move.Slot, rollout.Broken, why)
+	return nil
+}
+
+// goBack has the former version run, and registered as healthy as it is.
+func (u *unit) goBack(ctx context.Context, move Move, old Run) error {
+	back, err := u.startAgain(ctx, move, old)
+	if err != nil {
+		return err
+	}
+	waitCtx, cancel := context.WithTimeout(ctx, u.state.Service.Roll.HealthyDeadline.Std())
+	defer cancel()
+	proven := seenHealthy
+	if err := u.healthy(waitCtx, u.state.Service, back, 0); err != nil {
+		proven = unproven
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		u.log.ErrorContext(ctx, "the former version is not healthy either", "version", back.Version, "error", err)
+	}
+	u.registerOrWarn(ctx, u.state.Service, back, proven)
+	u.maintain(ctx, false, "")
 	return nil
 }
 
@@ -53,7 +77,10 @@ func (u *unit) restore(ctx context.Context) error {
 func (u *unit) startAgain(ctx context.Context, move Move, old Run) (Run, error) {
 	rt, err := u.agent.runtime(u.state.Service.Runtime.Kind)
 	if err != nil {
-		return old, err
+		if err := u.stopNew(ctx, move); err != nil {
+			return old, err
+		}
+		return old, fmt.Errorf("%w: %w", errNoWayBack, err)
 	}
 	status, err := u.status(ctx, rt, old)
 	if err != nil {
@@ -68,11 +95,12 @@ func (u *unit) startAgain(ctx context.Context, move Move, old Run) (Run, error) 
 	if err := u.preload(ctx, u.state.Service, old); err != nil {
 		u.log.WarnContext(ctx, "starting without its files in memory", "error", err)
 	}
-	if old.Handle, err = rt.Start(ctx, u.instance(u.state.Service, old)); err != nil {
-		return old, fmt.Errorf("start the former version again: %w", err)
-	}
+	old.Handle, err = rt.Start(ctx, u.instance(u.state.Service, old))
 	u.state.Running = &old
 	u.save()
+	if err != nil {
+		return old, fmt.Errorf("%w: %w", errNoWayBack, err)
+	}
 	u.log.InfoContext(ctx, "restored", "version", old.Version, "handle", old.Handle)
 	u.watchEnd(ctx, rt, old.Handle)
 	return old, nil

@@ -46,7 +46,9 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 			if passes {
 				u.await(ctx, u.agent.Keys.Staging(u.service, want.Version, t.after))
 				u.say(ctx, session, want, rollout.Staged, "")
-				return restEvery
+				// It may come to not pass without its process ending. In a
+				// large pool the looks are rarer, as they are dear.
+				return min(recheckEvery+time.Duration(len(look.reports))*20*time.Millisecond, restEvery)
 			}
 		}
 	}
@@ -86,8 +88,8 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	var refused *quorumError
 	switch {
 	case errors.As(err, &refused):
-		u.refused = true
-		u.await(ctx, slots)
+		// What was seen before is not so any more.
+		u.refused, u.conformAt = true, time.Time{}
 		u.say(ctx, session, want, rollout.Waiting, refused.why)
 		return quorumEvery
 	case err != nil:

@@ -14,12 +14,13 @@ import (
 
 // fetch is a version on its way to this node.
 type fetch struct {
-	reason string
-	begun  time.Time
-	cancel context.CancelFunc
-	done   chan struct{}
-	run    Run
-	err    error
+	reason  string
+	service spec.Service
+	begun   time.Time
+	cancel  context.CancelFunc
+	done    chan struct{}
+	run     Run
+	err     error
 
 	mu       sync.Mutex
 	digest   string // of the archive, once it is known
@@ -73,14 +74,13 @@ const (
 func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) time.Duration {
 	if u.fetch == nil {
 		fetchCtx, cancel := context.WithCancel(ctx)
-		f := &fetch{reason: want.Reason, begun: time.Now(), cancel: cancel, done: make(chan struct{})}
+		f := &fetch{reason: want.Reason, service: u.order.service, begun: time.Now(), cancel: cancel, done: make(chan struct{})}
 		u.fetch = f
-		service := u.order.service
 		go func() {
 			defer u.poke()
 			defer close(f.done)
 			defer cancel()
-			f.run, f.err = u.bring(fetchCtx, service, want.Version, f)
+			f.run, f.err = u.bring(fetchCtx, want.Version, f)
 		}()
 		return fetchGrace
 	}
@@ -98,14 +98,15 @@ func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) ti
 	case ctx.Err() != nil:
 		return 0
 	case f.err == nil:
-		u.staged, u.stagedFor = &f.run, want.Reason
+		u.staged, u.stagedFor, u.stagedWith, u.unfit = &f.run, want.Reason, f.service, nil
 		u.log.InfoContext(ctx, "staged", "version", want.Version, "dir", f.run.Dir)
 		u.say(ctx, session, want, rollout.Staged, "")
 		return 0
 	case final(f.err):
+		// Nothing was stopped for it, so that it may be tried again: whoever
+		// mends what the node lacks need not tell it.
 		u.log.ErrorContext(ctx, "version refused", "version", want.Version, "error", f.err)
-		u.state.Refused = &Refusal{Reason: want.Reason, Why: f.err.Error()}
-		u.save()
+		u.unfit, u.unfitUntil = &Refusal{Reason: want.Reason, Why: f.err.Error()}, time.Now().Add(unfitFor(f.err))
 		u.say(ctx, session, want, rollout.Broken, f.err.Error())
 		return restEvery
 	default:
@@ -113,6 +114,15 @@ func (u *unit) stage(ctx context.Context, session *consul.Session, want Want) ti
 		u.say(ctx, session, want, rollout.Fetching, f.err.Error())
 		return retryEvery
 	}
+}
+
+// unfitFor is how long a version is refused before it is tried again: what is
+// wrong with its bytes stays so.
+func unfitFor(err error) time.Duration {
+	if errors.Is(err, errUnfit) {
+		return restEvery
+	}
+	return time.Hour
 }
 
 // errUnfit marks what makes a release unfit for this node as it is.
@@ -126,7 +136,8 @@ func final(err error) bool {
 
 // bring makes a version ready to be started: what would keep it from starting
 // is found out here, before anything is stopped for it.
-func (u *unit) bring(ctx context.Context, s spec.Service, version string, f *fetch) (Run, error) {
+func (u *unit) bring(ctx context.Context, version string, f *fetch) (Run, error) {
+	s := f.service
 	manifest, err := u.agent.Releases.Release(ctx, u.service, version)
 	if err != nil {
 		return Run{}, err
@@ -147,11 +158,17 @@ func (u *unit) bring(ctx context.Context, s spec.Service, version string, f *fet
 	if err != nil {
 		return Run{}, errors.Join(errUnfit, err)
 	}
-	if err := rt.Stage(ctx, u.instance(s, run)); err != nil {
-		if ctx.Err() != nil {
-			return Run{}, ctx.Err()
-		}
-		return Run{}, errors.Join(errUnfit, err)
+	// Noted first, so that nothing of it is left behind for ever.
+	if err := u.agent.journal.Hold(u.id, Held{Run: run, Service: s}); err != nil {
+		return Run{}, err
 	}
-	return run, nil
+	err = rt.Stage(ctx, u.instance(s, run))
+	if err == nil {
+		// All nodes do it at the same time, while none is down for it.
+		err = u.preload(ctx, s, run)
+	}
+	if err != nil && ctx.Err() == nil {
+		err = errors.Join(errUnfit, err)
+	}
+	return run, err
 }

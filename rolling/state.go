@@ -41,6 +41,9 @@ func States(ctx context.Context, journal *Journal, runtimes map[string]runner.Ru
 				s.Next = fmt.Sprintf("leaves the pool (%s)", u.Move.Step)
 			}
 		}
+		if u.Waits != "" {
+			s.Note = u.Waits
+		}
 		if u.Refused != nil {
 			s.Note = fmt.Sprintf("refused %s: %s", u.Refused.Reason, u.Refused.Why)
 		}

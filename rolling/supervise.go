@@ -53,6 +53,7 @@ func (u *unit) supervise(ctx context.Context) error {
 	}
 	handle, err := runtime.Start(ctx, inst)
 	if err != nil {
+		u.unstarted = true // perhaps its files are gone
 		return err
 	}
 	return u.runs(ctx, runtime, handle)
@@ -83,13 +84,17 @@ func (u *unit) watchEnd(ctx context.Context, rt runner.Runtime, h runner.Handle)
 	}
 	u.watched = h
 	started := time.Now()
-	go func() {
-		if err := rt.Wait(ctx, h); err != nil {
-			return
+	u.watches.Go(func() {
+		for err := rt.Wait(ctx, h); err != nil; err = rt.Wait(ctx, h) {
+			if ctx.Err() != nil {
+				return
+			}
+			u.log.WarnContext(ctx, "wait for the end", "handle", h, "error", err)
+			sleep(ctx, recheckEvery) // what it asks may be away for a while
 		}
 		if time.Since(started) < steady {
 			u.log.WarnContext(ctx, "ended soon after it was started", "handle", h)
 		}
 		u.poke()
-	}()
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strconv"
+	"sync"
 	"time"
 
 	"switchd/pools"
@@ -25,16 +26,22 @@ type unit struct {
 
 	orders chan order // holds the newest one
 	wake   chan struct{}
+	// watches are the goroutines that wake the unit.
+	watches sync.WaitGroup
 
 	// What follows belongs to the unit's goroutine.
 	order        *order
 	want         Want // what the order comes down to, as of the last turn
 	state        Unit
-	conform      Want // what the rest of the pool runs
-	conformedAt  time.Time
+	conform      Want      // what the rest of the pool runs
+	conformAt    time.Time // when that is looked at again
 	fetch        *fetch
 	staged       *Run // fetched, verified and unpacked
 	stagedFor    string
+	stagedWith   spec.Service // as which it was staged
+	unfit        *Refusal     // by this node as it is
+	unfitUntil   time.Time
+	unstarted    bool               // what is to run could not be started: it is staged anew
 	watching     context.CancelFunc // of what is waited for
 	watchedFor   string
 	refused      bool // by the quorum, the last time
@@ -89,12 +96,14 @@ func (u *unit) poke() {
 
 func (u *unit) run(ctx context.Context) {
 	u.state = u.agent.journal.Unit(u.id)
+	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
+		cancel()
 		if u.fetch != nil {
-			u.fetch.cancel()
 			<-u.fetch.done
 		}
 		u.unwatch()
+		u.watches.Wait()
 	}()
 	for ctx.Err() == nil {
 		wait := min(u.turn(ctx), u.agent.reassertEvery())
@@ -103,7 +112,7 @@ func (u *unit) run(ctx context.Context) {
 		case <-ctx.Done():
 		case o := <-u.orders:
 			if u.order == nil || !reflect.DeepEqual(o.deploy, u.order.deploy) {
-				u.conformedAt = time.Time{}
+				u.conformAt = time.Time{}
 			}
 			u.order = &o
 		case <-u.wake:
@@ -121,12 +130,15 @@ func (u *unit) turn(ctx context.Context) time.Duration {
 			return retryEvery
 		}
 	}
+	// That what runs can't be looked after must not keep another version from
+	// taking its place.
+	lookAgain := restEvery
 	if err := u.supervise(ctx); err != nil {
 		u.log.WarnContext(ctx, "supervise", "error", err)
-		return retryEvery
+		lookAgain = retryEvery
 	}
 	if u.order == nil {
-		return u.restart()
+		return min(u.restart(), lookAgain)
 	}
 	if err := u.adopt(ctx); err != nil {
 		u.log.WarnContext(ctx, "look for what runs", "error", err)
@@ -136,7 +148,9 @@ func (u *unit) turn(ctx context.Context) time.Duration {
 		u.log.WarnContext(ctx, "register", "error", err)
 		return retryEvery
 	}
-	return u.follow(ctx)
+	wait := u.follow(ctx)
+	u.giveUp(ctx)
+	return min(wait, lookAgain)
 }
 
 // restart is when a crashed process may be started again, at the latest when
@@ -176,18 +190,34 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 		u.unwatch()
 		u.say(ctx, session, want, rollout.Broken, u.state.Refused.Why)
 		return u.restart()
-	case u.state.Running != nil && u.state.Running.Version == want.Version:
+	case u.unfit != nil && u.unfit.Reason == want.Reason && time.Now().Before(u.unfitUntil):
+		u.say(ctx, session, want, rollout.Broken, u.unfit.Why)
+		return min(time.Until(u.unfitUntil), restEvery)
+	case u.state.Running != nil && u.state.Running.Version == want.Version && !u.unstarted:
 		u.unwatch()
 		u.say(ctx, session, want, rollout.Running, "")
 		return u.restart()
-	case u.staged == nil || u.stagedFor != want.Reason:
+	case u.staged == nil || u.stagedFor != want.Reason || !sameToRun(u.stagedWith, u.order.service):
 		return u.stage(ctx, session, want)
+	case u.state.Running != nil && u.state.Running.Version == want.Version:
+		// It runs by its journal and could not be started; now that it is here
+		// again, supervision tries once more.
+		u.state.Running.Dir, u.state.Running.Release = u.staged.Dir, u.staged.Release
+		u.save()
+		u.unstarted, u.staged = false, nil
+		return u.restart()
 	case !want.Roll:
 		u.say(ctx, session, want, rollout.Staged, "")
 		return u.restart()
 	default:
 		return u.roll(ctx, session, want)
 	}
+}
+
+// sameToRun tells whether two desired states run a release in the same way, so
+// that what was staged for one can be started for the other.
+func sameToRun(a, b spec.Service) bool {
+	return reflect.DeepEqual(a.Runtime, b.Runtime) && reflect.DeepEqual(a.Preload, b.Preload) && a.Port == b.Port
 }
 
 // forget drops the unit's state once nothing of it runs here any more.

@@ -3,6 +3,7 @@ package rolling
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -39,6 +40,17 @@ func (v *view) update(prefix string, entries []consul.Entry, log *slog.Logger) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.entries[prefix], v.log = entries, log
+}
+
+// setMeta replaces the node's metadata and tells whether they are others now.
+func (v *view) setMeta(meta map[string]string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if maps.Equal(v.meta, meta) {
+		return false
+	}
+	v.meta = meta
+	return true
 }
 
 // orders are what each unit should do, those of other nodes too; none before everything

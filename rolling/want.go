@@ -3,10 +3,12 @@ package rolling
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"switchd/pools"
 	"switchd/rollout"
+	"switchd/spec"
 )
 
 // Want is what a unit should do about versions.
@@ -29,18 +31,32 @@ type Want struct {
 // WantOf decides from the order what a pool's nodes should run. It decides
 // nothing for a pool without users and without a rollout.
 func WantOf(pool string, o rollout.Order) Want {
-	if o.Rollout != "" && o.Stages(pool) {
-		return Want{Version: o.Version, Roll: o.RollsOn(pool), Reason: o.Rollout, Report: true}
+	switch pool {
+	case o.Live.Pool:
+		if !o.Stages(pool) {
+			return Want{Version: o.Live.Version, Roll: true, Reason: fmt.Sprintf("%s is live on %s", o.Live.Version, pool)}
+		}
+	case o.Keep.Pool:
+		return Want{Version: o.Keep.Version, Roll: true, Reason: fmt.Sprintf("%s stays on %s until the bake has ended", o.Keep.Version, pool)}
 	}
-	if o.Live.Pool == pool {
-		return Want{Version: o.Live.Version, Roll: true, Reason: fmt.Sprintf("%s is live on %s", o.Live.Version, pool)}
+	if o.Stages(pool) {
+		return Want{Version: o.Version, Roll: o.RollsOn(pool), Reason: o.Rollout, Report: true}
 	}
 	return Want{}
 }
 
-// conformEvery is how often a node of a pool at rest looks at what the others
-// run, besides when it starts or its order changes.
-const conformEvery = 10 * time.Minute
+// conforms tells whether a pool's nodes turn to what most of them run: only
+// while nothing else is decided about the service.
+func conforms(want Want, o rollout.Order) bool {
+	return want.Version == "" && o.Known && o.Rollout == ""
+}
+
+// A node of a pool at rest looks at what the others run when it starts, when
+// its order changes, and now and then; sooner where nobody could be seen.
+const (
+	conformEvery = 10 * time.Minute
+	conformSoon  = 10 * time.Second
+)
 
 // wanted is what the unit should do now, from what was seen last.
 func (u *unit) wanted(ctx context.Context) Want {
@@ -48,42 +64,59 @@ func (u *unit) wanted(ctx context.Context) Want {
 		return leaving()
 	}
 	want := WantOf(u.pool, u.order.deploy)
-	if want.Version != "" || u.order.deploy.Hold == u.pool {
+	if !conforms(want, u.order.deploy) {
 		return want
 	}
-	if time.Since(u.conformedAt) >= conformEvery {
-		conform, err := u.agent.conform(ctx, u.service, u.pool, u.order.deploy)
-		if err != nil {
-			u.log.WarnContext(ctx, "look at what the pool runs", "error", err)
-			return Want{}
-		}
-		u.conform, u.conformedAt = conform, time.Now()
+	if time.Now().Before(u.conformAt) {
+		return u.conform
 	}
-	return u.conform
+	conform, err := u.agent.conform(ctx, u.service, u.pool, u.order.deploy)
+	if err != nil {
+		u.log.WarnContext(ctx, "look at what the pool runs", "error", err)
+		return Want{}
+	}
+	u.conform, u.conformAt = conform, time.Now().Add(conformEvery)
+	if conform.Version == "" {
+		u.conformAt = time.Now().Add(conformSoon)
+	}
+	return conform
 }
 
 func leaving() Want { return Want{Roll: true, Leave: true, Reason: "the node left the pool"} }
 
-// wantsNow reads consistently what the unit should do.
-func (u *unit) wantsNow(ctx context.Context) (Want, error) {
+// wantsNow reads consistently what the unit should do, and the order that this
+// follows from.
+func (u *unit) wantsNow(ctx context.Context) (Want, rollout.Order, error) {
 	entry, err := u.agent.Consul.Get(ctx, u.agent.Keys.Order(u.service))
 	if err != nil {
-		return Want{}, err
+		return Want{}, rollout.Order{}, err
 	}
 	deploy, err := rollout.ParseOrder(entry.Value)
 	if err != nil {
-		return Want{}, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+		return Want{}, deploy, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 	}
-	// An agent that has just been started goes on with its journal before it has
-	// seen whether the node is still one of the pool's.
-	if u.order != nil && !u.order.member || u.order == nil && u.state.Move != nil && u.state.Move.Leave {
-		return leaving(), nil
+	if !u.order.member {
+		// What the node was is remembered, too, for starts without Consul; that
+		// must not take it out of a pool that it is in by now.
+		member, err := u.agent.memberNow(ctx, u.order.service.Pools[u.pool])
+		if err != nil || !member {
+			return leaving(), deploy, err
+		}
 	}
 	want := WantOf(u.pool, deploy)
-	if want.Version != "" || deploy.Hold == u.pool {
-		return want, nil
+	if conforms(want, deploy) {
+		want, err = u.agent.conform(ctx, u.service, u.pool, deploy)
 	}
-	return u.agent.conform(ctx, u.service, u.pool, deploy)
+	return want, deploy, err
+}
+
+// memberNow asks Consul whether the node is one of a pool's.
+func (a *Agent) memberNow(ctx context.Context, pool spec.Pool) (bool, error) {
+	if len(pool.NodeMeta) == 0 {
+		return slices.Contains(pool.Nodes, a.Node), nil
+	}
+	nodes, err := a.Consul.NodesWith(ctx, pool.NodeMeta)
+	return slices.Contains(nodes, a.Node), err
 }
 
 // conform wants the version that most of the pool's passing nodes run; of two

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"time"
-
 )
 
 // collapseGrace is how long a pool that has users may be below its quorum

@@ -22,9 +22,9 @@ type Order struct {
 	// run it, too, when their turn comes.
 	Stage []string `json:"stage,omitempty"`
 	Roll  []string `json:"roll,omitempty"`
-	// Hold is the pool that the rollout is to change, whatever it is doing: what
-	// runs there is left alone otherwise.
-	Hold string `json:"hold,omitempty"`
+	// Keep is what a pool is to run although it is not live: the former one,
+	// until the bake has ended.
+	Keep pools.Side `json:"keep,omitzero"`
 	// Live is what users reach; Users are all pools with a share of them.
 	Live       pools.Side `json:"live,omitzero"`
 	Generation uint64     `json:"generation,omitempty"`
@@ -32,12 +32,15 @@ type Order struct {
 	// Avoid is the version of a rollout that went wrong: no node turns to it
 	// because others run it.
 	Avoid string `json:"avoid,omitempty"`
+
+	// Known tells that there is an order: without one, nothing is to be done.
+	Known bool `json:"-"`
 }
 
 // OrderOf derives the order from a service's records, either of which may be
 // nil.
 func OrderOf(record *Record, live *pools.Live) Order {
-	var o Order
+	o := Order{Known: true}
 	for _, colour := range []string{spec.Blue, spec.Green} {
 		if record.Stages(colour) {
 			o.Stage = append(o.Stage, colour)
@@ -49,19 +52,28 @@ func OrderOf(record *Record, live *pools.Live) Order {
 			o.Users = append(o.Users, colour)
 		}
 	}
-	if record != nil {
-		switch record.Phase {
-		case Failed, RolledBack:
+	switch {
+	case record == nil, record.Phase == Done:
+	case record.Phase.Ended():
+		if live == nil || live.Version != record.Version {
 			o.Avoid = record.Version
-		case Done:
-		default:
-			o.Rollout, o.Version, o.Hold = record.ID, record.Version, record.Pool
+		}
+	default:
+		o.Rollout, o.Version = record.ID, record.Version
+		if !record.SwitchedAt.IsZero() && !record.converges() {
+			o.Keep = record.From
 		}
 	}
 	if live != nil {
 		o.Live, o.Generation = live.Side(), live.Generation
 	}
 	return o
+}
+
+// converges tells whether the rollout has come to the former pool, also where
+// it was halted there.
+func (r *Record) converges() bool {
+	return r.Phase == Converging || r.Phase == Halted && r.Halt != nil && r.Halt.Phase == Converging
 }
 
 // Stages tells whether the nodes of a pool are to fetch the version.
@@ -73,7 +85,7 @@ func (o Order) RollsOn(pool string) bool { return slices.Contains(o.Roll, pool) 
 // HasUsers tells whether users are led to a pool.
 func (o Order) HasUsers(pool string) bool { return slices.Contains(o.Users, pool) }
 
-// ParseOrder reads an order; an empty value is one that asks for nothing.
+// ParseOrder reads an order; an empty value is one that isn't known.
 func ParseOrder(value []byte) (Order, error) {
 	var o Order
 	if len(value) == 0 {
@@ -82,5 +94,6 @@ func ParseOrder(value []byte) (Order, error) {
 	if err := json.Unmarshal(value, &o); err != nil {
 		return Order{}, fmt.Errorf("parse the order: %w", err)
 	}
+	o.Known = true
 	return o, nil
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -18,13 +19,14 @@ func (p *plan) queued() Decision {
 // staging waits until all nodes of the pool that are alive have the version,
 // but for those that may fail.
 func (p *plan) staging() Decision {
-	var staged, missing, away, broken []string
+	var staged, missing, away []string
+	broken := p.broken(p.record.Pool)
 	for _, m := range p.Members[p.record.Pool] {
 		report := p.Reports[m.Node]
 		fits := report.Rollout == p.record.ID
 		switch {
 		case fits && report.State == Broken:
-			broken = append(broken, m.Node)
+			// counted above
 		case fits && report.State != Fetching:
 			staged = append(staged, m.Node)
 		case !m.Alive:
@@ -58,14 +60,15 @@ func (p *plan) staging() Decision {
 // former version again and is done with; too many of them end the rollout.
 func (p *plan) rolling(pool string, members []string) Decision {
 	var running int
-	var open, busy, broken []string
+	var open, busy []string
+	broken := p.broken(pool)
 	for _, node := range members {
 		report := p.Reports[node]
 		ours := report.Rollout == p.record.ID
 		in, found := p.Pools[pool].On(node)
 		switch {
 		case ours && report.State == Broken:
-			broken = append(broken, node)
+			// counted above
 		case found && in.Passing && in.Version == p.record.Version:
 			running++
 		case p.alive(pool, node):
@@ -99,6 +102,19 @@ func (p *plan) rolling(pool string, members []string) Decision {
 		what += "; failed: " + list(broken)
 	}
 	return p.wait(what + ")" + p.reasons(open))
+}
+
+// broken are the nodes on which the version has failed, as the agents count
+// them: those that were left out count, and those that came later.
+func (p *plan) broken(pool string) []string {
+	var nodes []string
+	for node, r := range p.Reports {
+		if r.Rollout == p.record.ID && r.State == Broken && (r.Pool == pool || r.Pool == "") {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
 }
 
 // tooMany says what failed on which nodes, with the first one's reason.

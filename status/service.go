@@ -79,7 +79,10 @@ func poolOf(s rollout.Situation, colour string) Pool {
 // if that can be told without more; "" otherwise.
 func conform(s rollout.Situation, colour string) string {
 	order := rollout.OrderOf(s.Record, s.Live)
-	if order.Hold == colour {
+	if order.Keep.Pool == colour {
+		return order.Keep.Version
+	}
+	if order.Rollout != "" {
 		return ""
 	}
 	if popular := s.Pools[colour].Popular(order.Avoid); len(popular) == 1 {

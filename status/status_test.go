@@ -223,8 +223,8 @@ func TestRead_LeavesAnIdlePoolItsVersion(t *testing.T) {
 	t.Parallel()
 	blue := read(t, newReader(ended())).Services[0].Pools[spec.Blue]
 	for _, n := range blue.Nodes {
-		if n.Stale || blue.Wanted != "" {
-			t.Errorf("%s is stale (%s) in an idle pool that wants %q", n.Node, n.Reason, blue.Wanted)
+		if n.Stale || blue.Wanted != n.Version {
+			t.Errorf("%s runs %s and is stale (%s) in an idle pool that wants %q", n.Node, n.Version, n.Reason, blue.Wanted)
 		}
 	}
 }

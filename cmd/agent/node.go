@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 
 	"switchd/consul"
 )
 
 // rememberNode writes what the node is called, when that has changed.
 func rememberNode(file string, node consul.Node) error {
-	if former, err := recallNode(file); err == nil && former.Name == node.Name && former.Address == node.Address {
+	if former, err := recallNode(file); err == nil && reflect.DeepEqual(former, node) {
 		return nil
 	}
 	text, err := json.Marshal(node)

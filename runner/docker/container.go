@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"switchd/runner"
+	"switchd/runner/environ"
+	"switchd/runner/program"
 )
 
 // networkSetting names the network in Instance.Settings.
@@ -33,14 +34,15 @@ func check(inst runner.Instance) error {
 	case !filepath.IsAbs(inst.Dir):
 		return fmt.Errorf("its directory %q is no absolute path", inst.Dir)
 	}
-	if _, err := stopSignal(inst.StopSignal); err != nil {
+	if _, err := inst.Signal(); err != nil {
 		return err
 	}
 	if _, err := ulimits(inst.Limits); err != nil {
 		return err
 	}
 	if ofRelease(inst) {
-		return checkReleased(inst.Dir, inst.Command[0])
+		_, err := program.Released(inst.Dir, inst.Command[0])
+		return err
 	}
 	return nil
 }
@@ -51,35 +53,13 @@ func ofRelease(inst runner.Instance) bool {
 	return len(inst.Command) > 0 && strings.Contains(inst.Command[0], "/") && !filepath.IsAbs(inst.Command[0])
 }
 
-func checkReleased(dir, name string) error {
-	if !filepath.IsLocal(name) {
-		return fmt.Errorf("command %q leads out of the release %s", name, dir)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("open the release: %w", err)
-	}
-	defer root.Close() //nolint:errcheck // Opened for reading.
-	info, err := root.Stat(filepath.Clean(name))
-	path := filepath.Join(dir, name)
-	switch {
-	case err != nil:
-		return fmt.Errorf("command %s: %w; check the command, and what was packed", path, err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("command %s: is no file that can be run", path)
-	case info.Mode()&0o111 == 0:
-		return fmt.Errorf("command %s: is not executable (mode %04o); set the mode before the release is packed", path, info.Mode().Perm())
-	}
-	return nil
-}
-
 // options are those of the container of an instance.
 func options(inst runner.Instance, image string) (client.ContainerCreateOptions, error) {
 	limits, err := ulimits(inst.Limits)
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
 	}
-	signal, err := stopSignal(inst.StopSignal)
+	sig, err := inst.Signal()
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
 	}
@@ -93,7 +73,7 @@ func options(inst runner.Instance, image string) (client.ContainerCreateOptions,
 		User:        inst.User,
 		Env:         environment(inst),
 		Labels:      map[string]string{instanceLabel: inst.ID, versionLabel: inst.Version},
-		StopSignal:  signal,
+		StopSignal:  unix.SignalName(sig),
 		StopTimeout: &grace,
 	}
 	if len(inst.Command) > 0 {
@@ -119,16 +99,7 @@ func options(inst runner.Instance, image string) (client.ContainerCreateOptions,
 
 // environment is what is added to that of the image.
 func environment(inst runner.Instance) []string {
-	vars := maps.Clone(inst.Env)
-	if vars == nil {
-		vars = make(map[string]string)
-	}
-	vars["SWITCHD_INSTANCE"], vars["SWITCHD_VERSION"], vars["SWITCHD_DIR"] = inst.ID, inst.Version, inst.Dir
-	var env []string
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		env = append(env, name+"="+vars[name])
-	}
-	return env
+	return environ.List(inst.Env, environ.Identity(inst), map[string]string{environ.Dir: inst.Dir})
 }
 
 func ulimits(limits map[string]uint64) ([]*container.Ulimit, error) {
@@ -144,16 +115,6 @@ func ulimits(limits map[string]uint64) ([]*container.Ulimit, error) {
 		ulimits = append(ulimits, &container.Ulimit{Name: name, Soft: value, Hard: value})
 	}
 	return ulimits, nil
-}
-
-func stopSignal(name string) (string, error) {
-	if name == "" {
-		return "SIGTERM", nil
-	}
-	if unix.SignalNum(name) == 0 {
-		return "", fmt.Errorf("stop signal %q is unknown: use a name such as SIGTERM or SIGINT", name)
-	}
-	return name, nil
 }
 
 // seconds rounds up: engines count whole ones.

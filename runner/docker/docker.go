@@ -22,10 +22,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 
 	"switchd/runner"
 )
@@ -214,16 +216,16 @@ func (r *Runtime) start(ctx context.Context, e *engine, inst runner.Instance) (r
 }
 
 func (r *Runtime) stop(ctx context.Context, e *engine, id string, inst runner.Instance) error {
-	signal, err := stopSignal(inst.StopSignal)
+	sig, err := inst.Signal()
 	if err != nil {
 		return err
 	}
 	grace := seconds(inst.StopGrace)
-	if signal == "SIGKILL" {
+	if sig == unix.SIGKILL {
 		grace = 0 // Engines before API 1.42 know no other signal than the container's.
 	}
-	for {
-		_, err = e.ContainerStop(ctx, id, client.ContainerStopOptions{Signal: signal, Timeout: &grace})
+	for try := 1; ; try++ {
+		_, err = e.ContainerStop(ctx, id, client.ContainerStopOptions{Signal: unix.SignalName(sig), Timeout: &grace})
 		if errdefs.IsNotFound(err) {
 			return nil
 		}
@@ -231,14 +233,21 @@ func (r *Runtime) stop(ctx context.Context, e *engine, id string, inst runner.In
 			return fmt.Errorf("stop container %.12s: %w", id, err)
 		}
 		// One that had just failed may be started again after it was stopped,
-		// but not after it was removed.
+		// but not after it was removed. It may also run only while it is to be
+		// removed, and have failed again by the next look.
 		err = r.remove(ctx, e, id, inst)
 		if err == nil {
 			r.log.InfoContext(ctx, "instance stopped", "instance", inst.ID, "version", inst.Version, "container", id[:12])
 			return nil
 		}
-		if c, inspectErr := e.inspect(ctx, id); inspectErr != nil || c != nil && !running(c.response()) {
+		c, inspectErr := e.inspect(ctx, id)
+		if inspectErr != nil || c != nil && !running(c.response()) && try >= tries {
 			return errors.Join(err, inspectErr)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(pause):
 		}
 	}
 }

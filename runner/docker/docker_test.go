@@ -20,7 +20,7 @@ func TestRuntime_Conforms(t *testing.T) {
 		New:     func(t *testing.T) runner.Runtime { return unprivileged{newRuntime(t)} },
 		Prepare: e.prepare,
 		Without: map[runnertest.Ability]string{
-			runnertest.User: "users are the image's: the engine looks them up when it starts a container",
+			runnertest.Lookup: "users are the image's: the engine looks them up when it starts a container",
 		},
 	})
 }

@@ -53,31 +53,42 @@ func (e *engine) image(ctx context.Context, inst runner.Instance) (string, error
 	return name, nil
 }
 
-// An engine may stumble over an image while it removes another one (podman
-// 4.3 does), so it is asked a few times.
+// An engine may stumble over what it is changing itself just then, as podman
+// 4.3 does over an image while it removes another one, so it is asked a few
+// times.
 const (
-	inspectTries = 5
-	inspectPause = 200 * time.Millisecond
+	tries = 5
+	pause = 200 * time.Millisecond
 )
 
-// has tells whether the engine has an image.
-func (e *engine) has(ctx context.Context, image string) (bool, error) {
+// patiently asks an engine about images until it doesn't stumble.
+func patiently(ctx context.Context, ask func() error) error {
 	for try := 1; ; try++ {
-		_, err := e.ImageInspect(ctx, image)
-		switch {
-		case err == nil:
-			return true, nil
-		case errdefs.IsNotFound(err):
-			return false, nil
-		case try == inspectTries || !errdefs.IsInternal(err):
-			return false, fmt.Errorf("look for image %s: %w", image, err)
+		err := ask()
+		if try == tries || !errdefs.IsInternal(err) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-time.After(inspectPause):
+			return ctx.Err()
+		case <-time.After(pause):
 		}
 	}
+}
+
+// has tells whether the engine has an image.
+func (e *engine) has(ctx context.Context, image string) (bool, error) {
+	err := patiently(ctx, func() error {
+		_, err := e.ImageInspect(ctx, image)
+		return err
+	})
+	switch {
+	case errdefs.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for image %s: %w", image, err)
+	}
+	return true, nil
 }
 
 // load loads an archive of the release, unless that has been done, under the
@@ -157,7 +168,11 @@ func openArchive(dir, name string) (*os.File, error) {
 
 // removeImages removes the images that were loaded for a version.
 func (e *engine) removeImages(ctx context.Context, inst runner.Instance) error {
-	images, err := e.ImageList(ctx, client.ImageListOptions{})
+	var images client.ImageListResult
+	err := patiently(ctx, func() (err error) {
+		images, err = e.ImageList(ctx, client.ImageListOptions{})
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("list images: %w", err)
 	}

@@ -5,21 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
+
+	"switchd/runner/logfile"
 )
 
-// maxLog is the size in bytes above which a log is put aside, one as <name>.1;
-// and maxLines how many of a container's last lines are copied to it.
-const (
-	maxLog   = 10 << 20
-	maxLines = "50000"
-)
+// maxLines is how many of a container's last lines are copied to its log.
+const maxLines = "50000"
 
 // copyLog appends what a container has written to the log file. The engine
 // keeps it only as long as the container.
@@ -32,11 +26,14 @@ func (e *engine) copyLog(ctx context.Context, id, path string) error {
 		return fmt.Errorf("read the container's output: %w", err)
 	}
 	defer output.Close()
-	file, err := openLog(path)
+	if err := logfile.Rotate(path); err != nil {
+		return err
+	}
+	file, err := logfile.Open(path)
 	if err != nil {
 		return err
 	}
-	bounded := &bounded{to: file, left: maxLog}
+	bounded := &bounded{to: file, left: logfile.MaxSize}
 	_, err = stdcopy.StdCopy(bounded, bounded, output)
 	if errors.Is(err, errFull) {
 		err = nil
@@ -62,25 +59,4 @@ func (b *bounded) Write(p []byte) (int, error) {
 		err = errFull
 	}
 	return n, err
-}
-
-func openLog(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("open log: %w", err)
-	case info.Size() > maxLog:
-		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, fmt.Errorf("rotate log: %w", err)
-		}
-	}
-	f, err := os.OpenFile(filepath.Clean(path), os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	return f, nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -34,6 +35,14 @@ type engine struct {
 var started = sync.OnceValues(startEngine)
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for the engine, not for a CPU. Fuzzing would get as many
+	// workers.
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			panic(err)
+		}
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"), goleak.Cleanup(func(code int) {
 		if e, err := started(); err == nil {
 			if err := e.end(); err != nil {
@@ -146,9 +155,9 @@ func (e *engine) end() error {
 	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
 }
 
-// root is the file system of the test's image: a shell and a few programs of
-// this machine with the libraries that they need.
-var root = sync.OnceValues(func() (map[string]string, error) {
+// root is the file system of the test's image as an archive without its end: a
+// shell and a few programs of this machine with the libraries that they need.
+var root = sync.OnceValues(func() ([]byte, error) {
 	files := map[string]string{"etc/passwd": "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n", "etc/group": "root:x:0:\nnogroup:x:65534:\n"}
 	programs := map[string]bool{}
 	for _, name := range []string{"sh", "sleep", "setsid", "id"} {
@@ -176,7 +185,15 @@ var root = sync.OnceValues(func() (map[string]string, error) {
 		}
 		files[path[1:]] = string(text)
 	}
-	return files, nil
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for name, text := range files {
+		if err := add(w, name, text); err != nil {
+			return nil, err
+		}
+	}
+	err := w.Flush()
+	return archive.Bytes(), err
 })
 
 func add(w *tar.Writer, name, text string) error {
@@ -187,41 +204,44 @@ func add(w *tar.Writer, name, text string) error {
 	return err
 }
 
-// writeArchive writes the image as docker save does, under names.
+// writeArchive writes the image as docker save does, under names. It has a
+// layer of its own: see Runtime.images, which the tests' values don't share.
 func writeArchive(t *testing.T, path string, names ...string) {
 	t.Helper()
-	files, err := root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	// A layer of its own: see Runtime.images, which the tests' values don't share.
-	for name, text := range files {
-		if err := add(w, name, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(add(w, "made", path), w.Close()); err != nil {
-		t.Fatal(err)
-	}
-	config := asJSON(t, map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux",
-		"config": map[string]any{"Env": []string{"PATH=/bin"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hexSum(layer.Bytes())}},
-	})
-	configName := hexSum(config) + ".json"
-	manifest := asJSON(t, []any{map[string]any{"Config": configName, "RepoTags": names, "Layers": []string{"layer.tar"}}})
-	var archive bytes.Buffer
-	w = tar.NewWriter(&archive)
-	for _, err := range []error{
-		add(w, configName, string(config)), add(w, "layer.tar", layer.String()), add(w, "manifest.json", string(manifest)), w.Close(),
-		os.WriteFile(path, archive.Bytes(), 0o600),
-	} {
+	must := func(err error) {
+		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	files, err := root()
+	must(err)
+	var made bytes.Buffer
+	w := tar.NewWriter(&made)
+	must(errors.Join(add(w, "made", path), w.Close()))
+	sum := sha256.New()
+	sum.Write(files)
+	sum.Write(made.Bytes())
+	config := asJSON(t, map[string]any{
+		"architecture": runtime.GOARCH, "os": "linux",
+		"config": map[string]any{"Env": []string{"PATH=/bin"}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(sum.Sum(nil))}},
+	})
+	digest := sha256.Sum256(config)
+	configName := hex.EncodeToString(digest[:]) + ".json"
+	manifest := asJSON(t, []any{map[string]any{"Config": configName, "RepoTags": names, "Layers": []string{"layer.tar"}}})
+	archive, err := os.Create(path)
+	must(err)
+	w = tar.NewWriter(archive)
+	must(errors.Join(
+		add(w, configName, string(config)), add(w, "manifest.json", string(manifest)),
+		w.WriteHeader(&tar.Header{Name: "layer.tar", Mode: 0o644, Size: int64(len(files) + made.Len())}),
+	))
+	for _, part := range [][]byte{files, made.Bytes()} {
+		_, err := w.Write(part)
+		must(err)
+	}
+	must(errors.Join(w.Close(), archive.Close()))
 }
 
 func asJSON(t *testing.T, value any) []byte {
@@ -231,9 +251,4 @@ func asJSON(t *testing.T, value any) []byte {
 		t.Fatal(err)
 	}
 	return text
-}
-
-func hexSum(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
 }

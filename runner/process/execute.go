@@ -18,7 +18,7 @@ import (
 // A shim can't set the limits between fork and exec, where no Go code runs,
 // and on itself they might be its end. So it executes its own program once
 // more, which does this.
-func become(p program, parent int) error {
+func become(p command, parent int) error {
 	// The signal at the parent's death belongs to the thread that executes.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -47,7 +47,7 @@ func become(p program, parent int) error {
 
 // execute is execve(2). ETXTBSY passes: it means that somebody still holds
 // the program, just unpacked, open for writing (go.dev/issue/22315).
-func execute(p program) error {
+func execute(p command) error {
 	const tries = 50
 	for try := 1; ; try++ {
 		err := syscall.Exec(p.Path, p.Args, p.Env)
@@ -60,7 +60,7 @@ func execute(p program) error {
 
 // enter takes on the limits, the account and the directory of a program: in
 // this order, since only root may raise limits.
-func enter(p program) error {
+func enter(p command) error {
 	if err := setLimits(p.Limits); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func enter(p program) error {
 }
 
 // try finds out whether this process could become the service.
-func try(p program) error {
+func try(p command) error {
 	if err := enter(p); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func try(p program) error {
 }
 
 // denied adds whom the file system has denied what root may do.
-func (p program) denied(err error) string {
+func (p command) denied(err error) string {
 	if !p.Account.Set || !errors.Is(err, os.ErrPermission) {
 		return ""
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"switchd/runner"
+	"switchd/runner/environ"
+	"switchd/runner/logfile"
 )
 
 // launchTime bounds what a shim does before its report.
@@ -34,7 +36,7 @@ func plan(do string, inst runner.Instance) (task, error) {
 	if err != nil {
 		return task{}, err
 	}
-	sig, err := stopSignal(inst.StopSignal)
+	sig, err := inst.Signal()
 	if err != nil {
 		return task{}, err
 	}
@@ -44,7 +46,7 @@ func plan(do string, inst runner.Instance) (task, error) {
 	}
 	return task{
 		Do: do, LogFile: inst.LogFile, Socket: socket, StopSignal: int(sig), StopGrace: inst.StopGrace,
-		Program: program{Path: path, Args: inst.Command, Env: environment(inst, as), Dir: inst.Dir, Limits: inst.Limits, Account: as},
+		Program: command{Path: path, Args: inst.Command, Env: environment(inst, as), Dir: inst.Dir, Limits: inst.Limits, Account: as},
 	}, nil
 }
 
@@ -62,7 +64,7 @@ func (r *Runtime) launch(ctx context.Context, t task, inst runner.Instance) (*os
 	}
 	defer stdin.Close() //nolint:errcheck // In memory.
 	// Only the shim's own last words go there past its rotation.
-	log, err := openLog(inst.LogFile)
+	log, err := logfile.Open(inst.LogFile)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func (r *Runtime) launch(ctx context.Context, t task, inst runner.Instance) (*os
 	defer in.Close() //nolint:errcheck // Opened for reading.
 	child, err := os.StartProcess(r.shim[0], r.shim, &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{"PATH=" + defaultPath, "LANG=C.UTF-8", instanceVar + "=" + inst.ID, versionVar + "=" + inst.Version, socketVar + "=" + t.Socket},
+		Env:   environ.List(environ.Minimal(), environ.Identity(inst), map[string]string{socketVar: t.Socket}),
 		Files: []*os.File{stdin, log, log, out},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

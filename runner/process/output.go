@@ -4,44 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"switchd/runner/logfile"
 )
 
 const (
-	logSize    = 10 // MiB, after which a log is put aside
 	logBackups = 3
 	chunkSize  = 32 << 10
 	chunks     = 8               // are buffered for a slow disk
 	stall      = 2 * time.Second // is waited for one before output is dropped
 )
 
-// openLog makes a log for appending that is no symbolic link, with its
-// directory.
-func openLog(path string) (*os.File, error) {
-	if path == "" {
-		return nil, errors.New("open log: the instance has no log file")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
-	if errors.Is(err, syscall.ELOOP) {
-		return nil, fmt.Errorf("open log: %w; it is a symbolic link, and a service must not lead its agent elsewhere: remove it", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	return f, nil
-}
-
 func rotating(path string) *lumberjack.Logger {
-	return &lumberjack.Logger{Filename: path, MaxSize: logSize, MaxBackups: logBackups}
+	return &lumberjack.Logger{Filename: path, MaxSize: logfile.MaxSize >> 20, MaxBackups: logBackups}
 }
 
 // output carries what a service writes to its log. The service never waits

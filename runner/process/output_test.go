@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -82,18 +81,4 @@ func TestOutput_DoesNotWaitForADiskThatHangs(t *testing.T) {
 		close(disk.released)
 		<-o.done
 	})
-}
-
-func TestOpenLog_FollowsNoLink(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	if err := os.Symlink(dir+"/elsewhere", dir+"/app.log"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openLog(dir + "/app.log"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
-		t.Errorf("a link: %v, want an error that says so", err)
-	}
-	if _, err := os.Stat(dir + "/elsewhere"); !os.IsNotExist(err) {
-		t.Errorf("the link's target: %v, want it untouched", err)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,9 +37,11 @@ func TestMain(m *testing.M) {
 		}
 	}
 	flag.Parse()
-	// These tests wait more than they compute.
-	if err := flag.Set("test.parallel", "12"); err != nil {
-		panic(err)
+	// These tests wait more than they compute. Fuzzing would get as many workers.
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		if err := flag.Set("test.parallel", "12"); err != nil {
+			panic(err)
+		}
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -64,7 +67,29 @@ func newProcess(to slog.Handler) *process.Runtime {
 
 func newRuntime(t *testing.T) runner.Runtime {
 	t.Helper()
-	return newProcess(slog.NewTextHandler(t.Output(), nil))
+	to := &untilEnd{to: t.Output()}
+	t.Cleanup(to.end)
+	return newProcess(slog.NewTextHandler(to, nil))
+}
+
+// untilEnd is the output of a test until that ends. Shims are reaped, which is
+// logged, at any time, also while another test runs: the testing package
+// panics at such a line, in that other test.
+type untilEnd struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (u *untilEnd) Write(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.to.Write(p)
+}
+
+func (u *untilEnd) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.to = io.Discard
 }
 
 // newApp makes an app under an ID of its own: whoever else tests this on the

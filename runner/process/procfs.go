@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"switchd/runner/environ"
 )
 
 // stat is what proc_pid_stat(5) tells of a process.
@@ -47,6 +49,9 @@ func parseStat(text []byte) (stat, error) {
 		return stat{}, fmt.Errorf("process status of pid %d has %d fields after its name", pid, len(fields))
 	}
 	s := stat{pid: pid, state: fields[0][0]}
+	if lower := s.state | 0x20; lower < 'a' || lower > 'z' {
+		return stat{}, fmt.Errorf("process status of pid %d: its state %q is no letter", pid, s.state)
+	}
 	if s.parent, err = strconv.Atoi(fields[parent-first]); err != nil {
 		return stat{}, fmt.Errorf("process status of pid %d: parse the parent: %w", pid, err)
 	}
@@ -105,7 +110,7 @@ func processes() ([]stat, error) {
 
 // marks are what a process was started with, so that it is known again.
 type marks struct {
-	instance string // instanceVar
+	instance string // environ.Instance
 	shim     string // shimVar: whose service it is, or a part of
 	socket   string // socketVar: it is a shim, which listens there
 }
@@ -127,7 +132,7 @@ func readMarks(pid int) marks {
 	for v := range bytes.SplitSeq(env, []byte{0}) {
 		name, value, _ := bytes.Cut(v, []byte{'='})
 		switch string(name) {
-		case instanceVar:
+		case environ.Instance:
 			m.instance = string(value)
 		case shimVar:
 			m.shim = string(value)

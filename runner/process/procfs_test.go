@@ -37,16 +37,21 @@ func TestParseStat_IsNotFooledByNames(t *testing.T) {
 }
 
 func FuzzParseStat(f *testing.F) {
-	own, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, seed := range []string{string(own), "1 (a) b) R 0", "", ")(", "1 (", "x (a) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19"} {
+	const fields = " 2 3 4 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 13 0 14 1 2 3\n"
+	for _, seed := range []string{
+		"1 (cat) R" + fields, "1 (a) b) Z" + fields, "1 (a) \x00" + fields, "1 (a) \xff" + fields, "1 (a) R 0", "", ")(", "1 (",
+		"x (a) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if s, err := parseStat(text); err == nil && s.state == 0 {
-			t.Errorf("%q has no state", text)
+		s, err := parseStat(text)
+		if err != nil {
+			return
+		}
+		again := fmt.Sprintf("%d () %c %d 2 %d 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 %d 0 %d", s.pid, s.state, s.parent, s.session, s.threads, s.start)
+		if back, err := parseStat([]byte(again)); err != nil || back != s || s.state < 'A' {
+			t.Errorf("%q reads as %+v, which reads back as %+v, %v", text, s, back, err)
 		}
 	})
 }

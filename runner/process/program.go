@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -79,4 +80,17 @@ func interpreterOf(f io.ReaderAt) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// explain says what the kernel's refusal to execute path means.
+func explain(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("%s: is no program for this machine; it was built for another one, or is a script without a #! line: %w", path, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: the interpreter or the loader that it asks for is missing on this node: %w", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: may not be executed; look at the modes of its directories and for a noexec mount: %w", path, err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }

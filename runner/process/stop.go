@@ -35,7 +35,7 @@ func (r *Runtime) stop(ctx context.Context, h runner.Handle, inst runner.Instanc
 	if err != nil {
 		return err
 	}
-	sig, err := stopSignal(inst.StopSignal)
+	sig, err := inst.Signal()
 	if err != nil {
 		return err
 	}
@@ -96,14 +96,4 @@ func (r *Runtime) stopSession(ctx context.Context, s session, sig syscall.Signal
 		return errors.Join(err, signalErr, s.left())
 	}
 	return nil
-}
-
-func stopSignal(name string) (syscall.Signal, error) {
-	if name == "" {
-		return unix.SIGTERM, nil
-	}
-	if sig := unix.SignalNum(name); sig != 0 {
-		return sig, nil
-	}
-	return 0, fmt.Errorf("stop signal %q is unknown: use a name such as SIGTERM or SIGINT", name)
 }

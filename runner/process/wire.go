@@ -31,7 +31,7 @@ const (
 type task struct {
 	Version    int           `json:"version"`
 	Do         string        `json:"do"`
-	Program    program       `json:"program"`
+	Program    command       `json:"program"`
 	LogFile    string        `json:"log_file,omitempty"`
 	Socket     string        `json:"socket,omitempty"`
 	StopSignal int           `json:"stop_signal,omitempty"`
@@ -39,8 +39,8 @@ type task struct {
 	Parent     int           `json:"parent,omitempty"` // of what becomes the service
 }
 
-// program is what is to be executed.
-type program struct {
+// command is what is to be executed.
+type command struct {
 	Path    string            `json:"path"`
 	Args    []string          `json:"args"`
 	Env     []string          `json:"env"`

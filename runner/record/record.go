@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,14 @@ func write(path string, value any) error {
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// Remove removes a record. One that isn't there is no error.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove record: %w", err)
+	}
+	return nil
 }
 
 // SyncDir makes the names in a directory durable.

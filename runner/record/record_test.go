@@ -43,6 +43,25 @@ func TestRecord_ReadsWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestRemove_TakesWhatIsGoneForRemoved(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "web.static.json")
+	if err := record.Write(path, "value"); err != nil {
+		t.Fatal(err)
+	}
+	if err := record.Remove(filepath.Dir(path)); err == nil {
+		t.Error("remove of a directory that is not empty: no error")
+	}
+	for range 2 {
+		if err := record.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := record.Read(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read: %v, want that there is none", err)
+	}
+}
+
 func TestRecord_IsBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "web.static.json")

@@ -65,6 +65,7 @@ func Conform(t *testing.T, o Options) {
 		{"SeesItsEnd", []Ability{Process, End}, seesItsEnd},
 		{"SetsLimits", []Ability{Process, Limits, Log}, setsLimits},
 		{"RunsAsItsUser", []Ability{Process, User}, runsAsItsUser},
+		{"StageRefusesUsersThatItCannotRunAs", []Ability{Process, Lookup}, stageRefusesUsers},
 		{"StageRefusesWhatCannotRun", []Ability{Process, Check}, stageRefusesWhatCannotRun},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -132,6 +133,7 @@ func findsByID(t *testing.T, o Options) {
 func stopOfSomethingGoneIsNoError(t *testing.T, o Options) {
 	app, rt := o.app(t, Serve), o.New(t)
 	h := app.Start(t, rt)
+	o.ready(t, app)
 	for range 3 {
 		must(t, rt.Stop(Context(t), h, app.Instance))
 	}

@@ -37,12 +37,13 @@ const (
 	End     Ability = "end"     // sees that it has ended by itself
 	Restart Ability = "restart" // starts it again when it has ended by itself
 	Limits  Ability = "limits"  // sets Limits
-	User    Ability = "user"    // runs it as User
+	User    Ability = "user"    // runs it as User; without it, Stage refuses one
+	Lookup  Ability = "lookup"  // finds out in Stage that there is no such User
 	Check   Ability = "check"   // finds out in Stage that Command can't be run
 )
 
 func abilities() []Ability {
-	return []Ability{Process, Dir, Env, Log, Signal, Tree, End, Restart, Limits, User, Check}
+	return []Ability{Process, Dir, Env, Log, Signal, Tree, End, Restart, Limits, User, Lookup, Check}
 }
 
 // validate fails for a declaration that says nothing.

@@ -2,11 +2,10 @@ package script
 
 import (
 	"fmt"
-	"net/url"
 	"path/filepath"
-	"strings"
 
 	"switchd/runner"
+	"switchd/runner/record"
 )
 
 // handle says where one start is noted, under which name, and for people which
@@ -17,33 +16,22 @@ func (r run) handle(notes string) handle {
 	return handle{notes: notes, run: r.ID, version: r.Version, printed: r.Printed}
 }
 
-// text writes a handle as exec:notes=…&printed=…&run=…&version=…, with the
-// values escaped as in a URL's query, in this order.
+// text writes a handle as exec:notes=…&printed=…&run=…&version=….
 func (h handle) text() runner.Handle {
-	values := url.Values{"notes": {h.notes}, "run": {h.run}, "version": {h.version}, "printed": {h.printed}}
-	return runner.Handle(kind + ":" + values.Encode())
+	return record.Handle(kind, map[string]string{"notes": h.notes, "run": h.run, "version": h.version, "printed": h.printed})
 }
 
 func parseHandle(h runner.Handle) (handle, error) {
-	wrong := func(why string) (handle, error) {
-		return handle{}, fmt.Errorf("handle %q is not one of a runtime of scripts: %s", h, why)
-	}
-	query, ok := strings.CutPrefix(string(h), kind+":")
-	if !ok {
-		return wrong("it does not begin with " + kind + ":")
-	}
-	values, err := url.ParseQuery(query)
+	fields, err := record.ParseHandle(kind, h, "notes", "run", "version", "printed")
 	if err != nil {
-		return wrong(err.Error())
+		return handle{}, err
 	}
-	parsed := handle{notes: values.Get("notes"), run: values.Get("run"), version: values.Get("version"), printed: values.Get("printed")}
+	parsed := handle{notes: fields["notes"], run: fields["run"], version: fields["version"], printed: fields["printed"]}
 	switch {
 	case !filepath.IsAbs(parsed.notes):
-		return wrong("want an absolute path as notes")
+		return handle{}, fmt.Errorf("handle %q: want an absolute path as notes", h)
 	case parsed.run == "":
-		return wrong("want a run")
-	case parsed.text() != h:
-		return wrong("want notes, printed, run and version once each, and nothing else")
+		return handle{}, fmt.Errorf("handle %q: want a run", h)
 	}
 	return parsed, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"switchd/runner"
 	"switchd/runner/hook"
+	"switchd/runner/logfile"
 )
 
 // What the status script answers by its exit status, as the scripts of
@@ -42,10 +43,12 @@ type run struct {
 
 // runOf notes an instance as it is to be started.
 func runOf(inst runner.Instance, id string) (run, error) {
-	if inst.User != "" || len(inst.Limits) > 0 {
-		return run{}, errors.New("scripts run as the agent does, without a user or limits of their own; set these in the start script, as by setpriv and ulimit")
-	}
-	if inst.Dir == "" {
+	switch {
+	case inst.User != "":
+		return run{}, fmt.Errorf("user %q: scripts run as the agent's user; set another one in the start script, as by setpriv", inst.User)
+	case len(inst.Limits) > 0:
+		return run{}, errors.New("scripts run with the agent's limits; set others in the start script, as by ulimit")
+	case inst.Dir == "":
 		return run{}, errors.New("the instance has no directory")
 	}
 	dir, err := filepath.Abs(inst.Dir)
@@ -80,14 +83,8 @@ type stop struct {
 }
 
 func stopOf(inst runner.Instance) (stop, error) {
-	how := stop{signal: inst.StopSignal, grace: inst.StopGrace}
-	if how.signal == "" {
-		how.signal = "SIGTERM"
-	}
-	if unix.SignalNum(how.signal) == 0 {
-		return stop{}, fmt.Errorf("there is no signal %q", how.signal)
-	}
-	return how, nil
+	sig, err := inst.Signal()
+	return stop{signal: unix.SignalName(sig), grace: inst.StopGrace}, err
 }
 
 // hook makes one of the scripts ready to run.
@@ -112,7 +109,7 @@ func (r run) hook(name string, how stop) hook.Hook {
 func (r run) run(ctx context.Context, name string, how stop) (hook.Result, error) {
 	script := r.hook(name, how)
 	if name != StatusHook {
-		output, err := hook.OpenLog(r.LogFile)
+		output, err := logfile.Open(r.LogFile)
 		if err != nil {
 			return hook.Result{}, err
 		}

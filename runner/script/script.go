@@ -17,7 +17,8 @@ import (
 	"time"
 
 	"switchd/runner"
-	"switchd/runner/hook"
+	"switchd/runner/logfile"
+	"switchd/runner/poll"
 	"switchd/runner/record"
 )
 
@@ -71,7 +72,7 @@ func (r *Runtime) start(ctx context.Context, inst runner.Instance) (handle, erro
 	if err != nil {
 		return handle{}, err
 	}
-	if err := hook.RotateLog(inst.LogFile); err != nil {
+	if err := logfile.Rotate(inst.LogFile); err != nil {
 		return handle{}, err
 	}
 	next, err := runOf(inst, rand.Text())
@@ -256,23 +257,5 @@ func (r *Runtime) Wait(ctx context.Context, h runner.Handle) error {
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(r.Interval)
-	defer tick.Stop()
-	for said := ""; ; {
-		status, err := r.status(ctx, parsed)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil && err.Error() != said:
-			said = err.Error()
-			r.log.WarnContext(ctx, "can't tell whether it runs", "version", parsed.version, "error", err)
-		case err == nil && !status.Running:
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+	return poll.Ended(ctx, r.Interval, r.log.With("version", parsed.version), func(ctx context.Context) (runner.Status, error) { return r.status(ctx, parsed) })
 }

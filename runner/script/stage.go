@@ -80,8 +80,5 @@ func (r *Runtime) cleanup(ctx context.Context, inst runner.Instance) error {
 	if len(noted.Runs) > 0 {
 		return record.Write(path, noted)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the notes: %w", err)
-	}
-	return nil
+	return record.Remove(path)
 }

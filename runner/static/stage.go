@@ -118,9 +118,7 @@ func (r *Runtime) cleanup(ctx context.Context, inst runner.Instance) error {
 	case len(noted.Runs) > 0:
 		errs = append(errs, record.Write(p.state, noted))
 	default:
-		if err := os.Remove(p.state); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("remove the notes: %w", err))
-		}
+		errs = append(errs, record.Remove(p.state))
 	}
 	return errors.Join(errs...)
 }

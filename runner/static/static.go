@@ -20,6 +20,8 @@ import (
 
 	"switchd/runner"
 	"switchd/runner/hook"
+	"switchd/runner/logfile"
+	"switchd/runner/poll"
 	"switchd/runner/record"
 )
 
@@ -78,7 +80,7 @@ func (r *Runtime) start(ctx context.Context, inst runner.Instance) (handle, erro
 	if err != nil {
 		return handle{}, err
 	}
-	if err := hook.RotateLog(inst.LogFile); err != nil {
+	if err := logfile.Rotate(inst.LogFile); err != nil {
 		return handle{}, err
 	}
 	next := run{ID: rand.Text(), Version: inst.Version, Link: p.link, Dir: p.dir, Phase: starting}
@@ -135,7 +137,7 @@ func reload(ctx context.Context, inst runner.Instance) error {
 	if !ok {
 		return nil
 	}
-	output, err := hook.OpenLog(inst.LogFile)
+	output, err := logfile.Open(inst.LogFile)
 	if err != nil {
 		return err
 	}
@@ -253,25 +255,7 @@ func (r *Runtime) Wait(ctx context.Context, h runner.Handle) error {
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(r.Interval)
-	defer tick.Stop()
-	for said := ""; ; {
-		status, err := r.status(ctx, parsed)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil && err.Error() != said:
-			said = err.Error()
-			r.log.WarnContext(ctx, "can't tell whether it runs", "link", parsed.link, "error", err)
-		case err == nil && !status.Running:
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+	return poll.Ended(ctx, r.Interval, r.log.With("link", parsed.link), func(ctx context.Context) (runner.Status, error) { return r.status(ctx, parsed) })
 }
 
 // load reads the notes. Ones that can't be understood count as none: what they

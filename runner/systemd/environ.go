@@ -13,22 +13,17 @@ import (
 	"unicode/utf8"
 
 	"switchd/runner"
+	"switchd/runner/environ"
 )
 
-// What every command started here has in its environment.
-const (
-	instanceVar = "SWITCHD_INSTANCE"
-	versionVar  = "SWITCHD_VERSION"
-	dirVar      = "SWITCHD_DIR"
-	tokenVar    = "SWITCHD_START"
-)
+// tokenVar is the variable of a start's token.
+const tokenVar = "SWITCHD_START"
 
 // environment is an EnvironmentFile, systemd.exec(5), of an instance. It
 // begins with the token of the start that it is for.
 func environment(inst runner.Instance, token string) (string, error) {
-	vars := map[string]string{"LANG": "C.UTF-8"}
-	maps.Copy(vars, inst.Env)
-	vars[instanceVar], vars[versionVar], vars[dirVar] = inst.ID, inst.Version, inst.Dir
+	// PATH is the unit's, unless the release sets it.
+	vars := environ.Merge(map[string]string{"LANG": environ.Lang}, inst.Env, environ.Identity(inst), map[string]string{environ.Dir: inst.Dir})
 	delete(vars, tokenVar)
 	var b strings.Builder
 	b.WriteString(tokenVar + "=" + token + "\n")

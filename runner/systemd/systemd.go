@@ -32,6 +32,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"switchd/runner"
+	"switchd/runner/environ"
+	"switchd/runner/logfile"
+	"switchd/runner/program"
 )
 
 // The service managers of a machine, for Config.Bus.
@@ -287,7 +290,7 @@ func (r *Runtime) render(inst runner.Instance, unit string) (path, text string, 
 	case inst.LogFile != "" && !filepath.IsAbs(inst.LogFile):
 		return "", "", fmt.Errorf("its log file %q is no absolute path", inst.LogFile)
 	case len(inst.Command) > 0:
-		if command, err = program(inst); err != nil {
+		if command, err = program.Find(inst.Command, inst.Dir, environ.PathOf(inst)); err != nil {
 			return "", "", err
 		}
 	case !template:
@@ -319,7 +322,7 @@ func (r *Runtime) start(ctx context.Context, b *bus, inst runner.Instance) (runn
 	if !s.ended() {
 		return "", fmt.Errorf("unit %s runs already (%s); stop it first", unit, s.activeState)
 	}
-	if err := prepareLog(inst.LogFile); err != nil {
+	if err := makeLog(inst.LogFile); err != nil {
 		return "", err
 	}
 	id := newIdentity(unit)
@@ -341,6 +344,22 @@ func (r *Runtime) start(ctx context.Context, b *bus, inst runner.Instance) (runn
 	}
 	r.log.InfoContext(ctx, "instance started", "instance", inst.ID, "version", inst.Version, "unit", unit)
 	return id.handle(), nil
+}
+
+// makeLog makes the file that systemd will append to: systemd itself would
+// make it readable for everyone.
+func makeLog(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := logfile.Rotate(path); err != nil {
+		return err
+	}
+	f, err := logfile.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // run starts a unit. A command that could be executed has been started, even
@@ -377,7 +396,7 @@ func (r *Runtime) undo(ctx context.Context, unit string) error {
 }
 
 func (r *Runtime) stop(ctx context.Context, b *bus, id identity, inst runner.Instance) error {
-	sig, err := stopSignal(inst.StopSignal)
+	sig, err := inst.Signal()
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func dropIn(inst runner.Instance, program, env string) (string, error) {
 
 // service is the section of what the release says.
 func service(inst runner.Instance, program, env string) (string, error) {
-	sig, err := stopSignal(inst.StopSignal)
+	sig, err := inst.Signal()
 	if err != nil {
 		return "", err
 	}
@@ -119,16 +119,6 @@ func service(inst runner.Instance, program, env string) (string, error) {
 // than the one that is loaded.
 func stopDropIn(sig unix.Signal, grace time.Duration) string {
 	return "# Written by the switchd agent for one stop.\n[Service]\nKillSignal=" + unix.SignalName(sig) + "\nTimeoutStopSec=" + microseconds(grace) + "\n"
-}
-
-func stopSignal(name string) (unix.Signal, error) {
-	if name == "" {
-		return unix.SIGTERM, nil
-	}
-	if sig := unix.SignalNum(name); sig != 0 {
-		return sig, nil
-	}
-	return 0, fmt.Errorf("stop signal %q is unknown: use a name such as SIGTERM or SIGINT", name)
 }
 
 func limit(value uint64) string {

@@ -111,7 +111,7 @@ func (u *unit) maintain(ctx context.Context, on bool, why string) {
 	if !on && !u.state.Maintained {
 		return
 	}
-	if on {
+	if on && !u.state.Maintained {
 		u.state.Maintained = true
 		u.save()
 	}

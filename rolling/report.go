@@ -41,7 +41,7 @@ func (u *unit) reportOp(session *consul.Session, want Want, state rollout.Report
 // told notes what was reported along with something else.
 func (u *unit) told(session *consul.Session, want Want, state rollout.ReportState, why string) {
 	if want.Report {
-		u.reported, u.said, u.saidAt = u.reportKey(want), saidText(session, want, rollout.Report{State: state, Why: why}), time.Now()
+		u.reported, u.said, u.saidState, u.saidAt = u.reportKey(want), saidText(session, want, rollout.Report{State: state, Why: why}), state, time.Now()
 	}
 }
 
@@ -79,6 +79,11 @@ func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Wan
 	if u.reported == key && u.said == text {
 		return
 	}
+	// What is waited for can change with every other node that goes. Those who
+	// read it need not see each of these changes, and each is a write.
+	if u.reported == key && u.saidState == r.State && r.State == rollout.Waiting && time.Since(u.saidAt) < progressReport {
+		return
+	}
 	if u.reported != key {
 		u.retract(ctx) // of a former rollout
 	}
@@ -94,7 +99,7 @@ func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Wan
 		u.log.WarnContext(ctx, "report", "error", err)
 		return
 	}
-	u.reported, u.said, u.saidAt = key, text, time.Now()
+	u.reported, u.said, u.saidState, u.saidAt = key, text, r.State, time.Now()
 }
 
 // waits notes, for whoever looks at this node, what is waited for where no

@@ -74,6 +74,7 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 		return u.later(ctx, "take a slot", err)
 	}
 	if slot == "" {
+		u.slotless = true
 		u.await(ctx, slots)
 		u.say(ctx, session, want, rollout.Waiting, why)
 		return recheckEvery
@@ -83,6 +84,7 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	if !want.Leave {
 		u.state.Move.To = *u.staged
 	}
+	u.state.Maintained = true // it soon will be: one write of the journal is enough
 	u.save()
 	err = u.carryOn(ctx)
 	var refused *quorumError

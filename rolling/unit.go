@@ -58,6 +58,7 @@ type unit struct {
 	reported     string // the key of the last report, to be taken back
 	said         string // its text
 	saidAt       time.Time
+	saidState    rollout.ReportState
 }
 
 // The pace of a unit.

@@ -32,6 +32,8 @@ type registered struct {
 
 	status      string
 	maintenance string // the reason; empty: none
+	// ended tells that the catalog may still show a maintenance that has ended.
+	ended bool
 }
 
 // RoundTrip answers what is the local agent's and passes on the rest.
@@ -119,14 +121,23 @@ func (l *local) register(r *http.Request) (*http.Response, error) {
 		if r.URL.Query().Get("replace-existing-checks") == "" {
 			now.maintenance = former.maintenance
 		}
+		now.ended = former.ended || former.maintenance != "" && now.maintenance == ""
 	}
 	l.services[given.ID] = now
-	if former != nil && former.maintenance != "" && now.maintenance == "" {
-		if response, err := l.catalog(r, "deregister", api.CatalogDeregistration{Node: l.node, CheckID: maintenanceID(given.ID)}); err != nil || response.StatusCode != http.StatusOK {
-			return response, err
-		}
+	if response, err := l.sync(r, now); err != nil || response.StatusCode != http.StatusOK || !now.ended {
+		return response, err
 	}
-	return l.sync(r, now)
+	return l.end(r, now)
+}
+
+// end has the catalog show that a maintenance has ended. It is remembered until
+// that is so, as a real agent's anti-entropy would.
+func (l *local) end(r *http.Request, s *registered) (*http.Response, error) {
+	response, err := l.catalog(r, "deregister", api.CatalogDeregistration{Node: l.node, CheckID: maintenanceID(s.ID)})
+	if err == nil && response.StatusCode == http.StatusOK {
+		s.ended = false
+	}
+	return response, err
 }
 
 func (l *local) maintain(r *http.Request, id string) (*http.Response, error) {
@@ -135,14 +146,14 @@ func (l *local) maintain(r *http.Request, id string) (*http.Response, error) {
 		return answer(r, http.StatusNotFound, "unknown service "+id), nil
 	}
 	if r.URL.Query().Get("enable") == "true" {
-		s.maintenance = r.URL.Query().Get("reason")
+		s.maintenance, s.ended = r.URL.Query().Get("reason"), false
 		return l.sync(r, s)
 	}
-	if s.maintenance == "" {
+	if s.maintenance == "" && !s.ended {
 		return answer(r, http.StatusOK, ""), nil
 	}
-	s.maintenance = ""
-	return l.catalog(r, "deregister", api.CatalogDeregistration{Node: l.node, CheckID: maintenanceID(id)})
+	s.maintenance, s.ended = "", true
+	return l.end(r, s)
 }
 
 func maintenanceID(service string) string { return "_service_maintenance:" + service }

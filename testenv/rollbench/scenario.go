@@ -205,7 +205,22 @@ func (s scenario) ready(ctx context.Context, l *ledger.Ledger) error {
 	}
 }
 
+// promote begins the rollout, again if Consul has just no leader.
 func (s scenario) promote(ctx context.Context, l *ledger.Ledger) error {
+	for {
+		err := s.promoteOnce(ctx, l)
+		if err == nil || !errors.Is(err, consul.ErrUnreachable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (s scenario) promoteOnce(ctx context.Context, l *ledger.Ledger) error {
 	_, err := l.Do(ctx, "web", "bench", func(situation rollout.Situation) (*rollout.Change, error) {
 		situation.Released = true
 		now := time.Now()

@@ -64,6 +64,9 @@ func (q *quorumOf) start(ctx context.Context, i int) error {
 	file, err := devconsul.Write(filepath.Join(q.dir, name), name, q.hosts[i], q.ports, map[string]any{
 		"server": true, "bootstrap_expect": 3, "retry_join": join, "retry_interval": "1s",
 		"limits": map[string]any{"http_max_conns_per_client": 15000},
+		// Consul's default: three servers and all nodes share this machine's
+		// cores, on which a leader would be given up for busy otherwise.
+		"performance": map[string]any{"raft_multiplier": 5},
 	})
 	if err != nil {
 		return err

@@ -23,11 +23,9 @@ func (u *unit) prove(ctx context.Context) error {
 	// for a failed one: it gets at least the time to look.
 	health := move.Service.Health
 	look := move.Service.Roll.MinHealthyTime.Std() + 3*(health.Interval.Std()+health.Timeout.Std())
-	deadline := time.Now().Add(look)
-	if deadline.Before(move.Deadline) {
-		deadline = move.Deadline
-	}
-	looking, cancel := context.WithDeadline(ctx, deadline)
+	// And a clock that was set back meanwhile gives it no more than it has.
+	left := min(time.Until(move.Deadline), move.Service.Roll.HealthyDeadline.Std())
+	looking, cancel := context.WithTimeout(ctx, max(look, left))
 	defer cancel()
 	err := u.healthy(looking, move.Service, move.To, move.Service.Roll.MinHealthyTime.Std())
 	if err == nil {

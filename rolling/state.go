@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"switchd/runner"
 )
@@ -66,7 +67,7 @@ func processOf(ctx context.Context, u Unit, rt runner.Runtime) string {
 	case err != nil:
 		return "unknown: " + err.Error()
 	case status.Running:
-		text = string(u.Running.Handle)
+		text = short(string(u.Running.Handle))
 	}
 	if status.Restarts > 0 {
 		text += fmt.Sprintf(", restarted %d times", status.Restarts)
@@ -75,4 +76,16 @@ func processOf(ctx context.Context, u Unit, rt runner.Runtime) string {
 		text += " (" + status.Why + ")"
 	}
 	return text
+}
+
+// short cuts what identifies a process for all time down to what tells it apart
+// now: its kind and its number or name.
+func short(handle string) string {
+	kind, rest, _ := strings.Cut(handle, ":")
+	name, _, _ := strings.Cut(rest, ":")
+	const most = 60
+	if text := kind + ":" + name; len(text) <= most {
+		return text
+	}
+	return handle[:most] + "…"
 }

@@ -37,7 +37,14 @@ type Query[T any] func(*api.QueryOptions) (T, *api.QueryMeta, error)
 // block; both are handled as Consul's documentation asks. A token bucket keeps
 // a key that changes all the time from becoming a busy loop.
 func Watch[T any](ctx context.Context, query Query[T], each func(Seen[T])) {
-	limit := rate.NewLimiter(rate.Every(20*time.Millisecond), 5)
+	watch(ctx, rate.NewLimiter(rate.Every(20*time.Millisecond), 5), query, each)
+}
+
+// calm is the pace of watches whose answers can be large and of which only the
+// last one counts.
+func calm() *rate.Limiter { return rate.NewLimiter(rate.Every(200*time.Millisecond), 3) }
+
+func watch[T any](ctx context.Context, limit *rate.Limiter, query Query[T], each func(Seen[T])) {
 	var (
 		index   uint64
 		last    T
@@ -111,11 +118,25 @@ func (c *Client) WatchService(ctx context.Context, name string, each func(Seen[[
 }
 
 // WatchServiceChanges tells that something of a service's instances or their
-// checks has changed.
+// checks has changed, several changes in a short time as one.
 func (c *Client) WatchServiceChanges(ctx context.Context, name string, changed func()) {
-	c.WatchService(ctx, name, func(seen Seen[[]*api.ServiceEntry]) {
+	watch(ctx, calm(), func(q *api.QueryOptions) ([]*api.ServiceEntry, *api.QueryMeta, error) {
+		return c.api.Health().Service(name, "", false, q)
+	}, whenChanged[[]*api.ServiceEntry](changed))
+}
+
+// WatchKeyChanges tells that something under a prefix has changed, several
+// changes in a short time as one.
+func (c *Client) WatchKeyChanges(ctx context.Context, prefix string, changed func()) {
+	watch(ctx, calm(), func(q *api.QueryOptions) ([]string, *api.QueryMeta, error) {
+		return c.api.KV().Keys(prefix, "", q)
+	}, whenChanged[[]string](changed))
+}
+
+func whenChanged[T any](changed func()) func(Seen[T]) {
+	return func(seen Seen[T]) {
 		if seen.Err == nil && seen.Changed {
 			changed()
 		}
-	})
+	}
 }

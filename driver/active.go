@@ -30,11 +30,7 @@ func (w *World) Active(ctx context.Context, names chan<- []string) {
 	defer watching.Wait()
 	for _, prefix := range []string{w.Keys.Lives(), w.Keys.Prefix() + "staging/", w.Keys.Specs()} {
 		watching.Go(func() {
-			w.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
-				if seen.Err == nil && seen.Changed {
-					send()
-				}
-			})
+			w.Consul.WatchKeyChanges(ctx, prefix, send)
 		})
 	}
 	w.Consul.WatchPrefix(ctx, w.Keys.Rollouts(), func(seen consul.Seen[[]consul.Entry]) {

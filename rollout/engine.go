@@ -42,6 +42,10 @@ const (
 	atRest = 24 * time.Hour
 	// jobPause is between two runs of a job that ended without a verdict.
 	jobPause = time.Second
+	// restAfter is how many times as long as it looked a loop rests, up to
+	// longestRest.
+	restAfter   = 3
+	longestRest = 2 * time.Second
 	// commitPause follows a commit that was refused.
 	commitPause = 200 * time.Millisecond
 	// callTimeout bounds one observation or one commit.
@@ -54,7 +58,16 @@ func (e *Engine) Drive(ctx context.Context, service string, changed <-chan struc
 	d := driver{engine: e, log: e.Log.With("service", service), service: service, wake: make(chan struct{}, 1), progress: make(map[Job]gate.Verdict)}
 	defer d.stopJob()
 	for ctx.Err() == nil {
+		began := time.Now()
 		wait := d.turn(ctx)
+		// Facts of a thousand nodes take their time to be read. Whatever wakes
+		// it, a loop looks at them for a quarter of the time at most.
+		rest := time.NewTimer(min(restAfter*time.Since(began), longestRest))
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
+		}
+		rest.Stop()
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

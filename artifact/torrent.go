@@ -16,10 +16,12 @@ import (
 )
 
 const (
-	minPiece  = 16 << 10  // bytes, a block of BEP 3
-	maxPiece  = 1 << 30   // bytes
-	maxPieces = 16 << 10  // so that the info dictionary stays below 330 KiB
-	bigPieces = 256 << 20 // bytes of an archive from which on its pieces are 1 MiB
+	minPiece   = 16 << 10 // bytes, a block of BEP 3
+	maxPiece   = 1 << 30  // bytes
+	maxPieces  = 16 << 10 // so that the info dictionary stays below 330 KiB
+	manyPieces = 1 << 10  // what an archive has at least if its pieces are longer than shortPiece
+	shortPiece = 32 << 10 // bytes, of a small archive
+	longPiece  = 1 << 20  // bytes, of a big one
 )
 
 // SwarmPartSuffix is added to the name of an archive that a swarm is fetching.
@@ -38,12 +40,14 @@ type Metainfo struct {
 	Info []byte
 }
 
-// PieceLength returns the length in bytes of the pieces of an archive: short
-// enough that they spread soon, long enough that there are few.
+// PieceLength returns the length in bytes of the pieces of an archive. Nobody
+// can pass on a piece before it is whole, and the first holder sends one to
+// each of many nodes at a time: a swarm lags by that, so there are at least a
+// thousand. Each is announced to everybody, so there are not many thousands.
 func PieceLength(size int64) int64 {
-	length := int64(256 << 10)
-	if size >= bigPieces {
-		length = 1 << 20
+	length := int64(shortPiece)
+	for length < longPiece && size >= 2*length*manyPieces {
+		length *= 2
 	}
 	for length < maxPiece && size > length*maxPieces {
 		length *= 2

@@ -69,7 +69,7 @@ func TestNewMetainfo_RefusesAnArchiveThatIsTooShort(t *testing.T) {
 func TestPieceLength_KeepsPiecesFewAndShort(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[int64]int64{
-		1: 256 << 10, 256<<20 - 1: 256 << 10, 256 << 20: 1 << 20, 16 << 30: 1 << 20, 16<<30 + 1: 2 << 20, 64 << 30: 4 << 20,
+		1: 32 << 10, 64<<20 - 1: 32 << 10, 64 << 20: 64 << 10, 512 << 20: 512 << 10, 1<<30 - 1: 512 << 10, 1 << 30: 1 << 20, 16 << 30: 1 << 20, 16<<30 + 1: 2 << 20, 64 << 30: 4 << 20,
 	} {
 		if got := artifact.PieceLength(size); got != want {
 			t.Errorf("the pieces of %d bytes have %d, want %d", size, got, want)

@@ -17,6 +17,7 @@ import (
 
 const (
 	meetInterval = 2 * time.Second        // between two looks at who has an artifact; half of it is chance
+	meetOne      = 20 * time.Millisecond  // of that for each of them, so that together they ask at most 50 times a second
 	tickInterval = 250 * time.Millisecond // between two looks at the progress
 )
 
@@ -93,8 +94,9 @@ type fetch struct {
 
 	swarm    *Swarm
 	progress func(done, total int64)
-	at       position // as last seen
-	applied  position // to the pieces
+	holders  []Member  // as last seen
+	lookAt   time.Time // when to look again
+	at       position  // among them
 }
 
 func (s *Swarm) fromSwarm(ctx context.Context, m artifact.Manifest, dst string, progress func(done, total int64)) error {
@@ -127,8 +129,8 @@ func (s *Swarm) fromSwarm(ctx context.Context, m artifact.Manifest, dst string, 
 		}
 	}
 	s.leave(sh)
-	if errors.Is(err, artifact.ErrDigest) || errors.Is(err, errNobody) {
-		err = errors.Join(err, remove(part)) // Nothing of it is of use.
+	if errors.Is(err, artifact.ErrDigest) || errors.Is(err, errNobody) || errors.Is(err, artifact.ErrNoRoom) {
+		err = errors.Join(err, remove(part)) // Nothing of it is of use, or its room is.
 	}
 	return err
 }
@@ -174,11 +176,15 @@ func (f *fetch) observe() {
 	f.progress(f.done(), f.manifest.Size)
 }
 
-// meet connects to those who have or want the archive, as they come and go.
+// meet connects to those who have or want the archive, as they come and go,
+// and does this node's share of what they do together.
 func (f *fetch) meet(ctx context.Context) {
 	info := f.torrent.GotInfo()
+	var p *plan
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -186,34 +192,58 @@ func (f *fetch) meet(ctx context.Context) {
 		case <-info:
 			info = nil
 			f.torrent.DownloadAll()
-			f.split()
+			p = newPlan(f.torrent)
+		case <-tick.C:
 		case <-timer.C:
-			if err := f.introduce(ctx); err != nil && ctx.Err() == nil {
+			if err := f.look(ctx); err != nil && ctx.Err() == nil {
 				f.swarm.cfg.Log.WarnContext(ctx, "look for peers", "service", f.manifest.Service,
 					"version", f.manifest.Version, "error", err)
 			}
-			if info == nil {
-				f.split()
-			}
+			f.introduce(ctx)
 			timer.Reset(meetInterval/2 + rand.N(meetInterval))
+		}
+		if p != nil {
+			p.follow(f.at)
 		}
 	}
 }
 
-func (f *fetch) introduce(ctx context.Context) error {
+// look finds out who has or wants the archive, the less often the more they
+// are.
+func (f *fetch) look(ctx context.Context) error {
+	now := time.Now()
+	if now.Before(f.lookAt) {
+		return nil
+	}
+	f.lookAt = now.Add(rest(len(f.holders)))
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	s := f.swarm
-	holders, err := s.cfg.Members.Holders(ctx, f.manifest)
+	holders, err := f.swarm.cfg.Members.Holders(ctx, f.manifest)
 	if err != nil {
 		return err
 	}
-	f.at = locate(s.self, holders)
+	f.holders, f.at, f.lookAt = holders, locate(f.swarm.self, holders), now.Add(rest(len(holders)))
 	f.wanting.Store(int64(f.at.of))
+	return nil
+}
+
+// rest returns how long a look at so many holders does beyond meetInterval;
+// half of it to one and a half, by chance.
+func rest(holders int) time.Duration {
+	more := time.Duration(holders)*meetOne - meetInterval
+	if more <= 0 {
+		return 0
+	}
+	return more/2 + rand.N(more)
+}
+
+// introduce connects to the holders that were seen last.
+func (f *fetch) introduce(ctx context.Context) {
+	s := f.swarm
 	// Who gets nothing from the others asks for himself.
 	asks := f.at.asks || f.meter.quiet(time.Now()) > stallTime/2
 	var peers []torrent.PeerInfo
-	for _, m := range choosePeers(s.self, holders, maxPeers, asks) {
+	for _, m := range choosePeers(s.self, f.holders, maxPeers, asks) {
 		at, err := alias(m.Fingerprint)
 		if err != nil || !m.Addr.IsValid() {
 			s.cfg.Log.WarnContext(ctx, "a member can't be reached", "node", m.Node, "address", m.Addr.String(), "error", err)
@@ -224,21 +254,4 @@ func (f *fetch) introduce(ctx context.Context) error {
 	}
 	f.others.Store(int64(len(peers)))
 	f.torrent.AddPeers(peers)
-	return nil
-}
-
-// split lets each node ask first for other pieces than the rest. All would
-// walk through the archive in step otherwise, and wait for the same ones.
-func (f *fetch) split() {
-	if f.at == f.applied { // Also while it isn't known yet.
-		return
-	}
-	f.applied = f.at
-	for i := range f.torrent.NumPieces() {
-		priority := torrent.PiecePriorityNormal
-		if i%f.at.of == f.at.rank {
-			priority = torrent.PiecePriorityHigh
-		}
-		f.torrent.Piece(i).SetPriority(priority)
-	}
 }

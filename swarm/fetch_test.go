@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -15,9 +16,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"switchd/artifact"
 	"switchd/swarm"
@@ -232,6 +237,54 @@ func TestFetch_ReportsADiskWithoutRoomBeforeItStarts(t *testing.T) {
 	}
 }
 
+func TestFetch_WaitsForWhoCanTellTheHolders(t *testing.T) {
+	t.Parallel()
+	w := newTown()
+	m, archive := newArchive(t, "1.0.0", 1<<20)
+	newNode(t, w, "seed").seed(t, m, archive)
+	w.fails(nil, errors.New("no leader"))
+	asked := make(chan struct{})
+	var once sync.Once
+	leech := newNode(t, w, "n1", func(c *swarm.Config) {
+		c.Log = slog.New(slog.NewTextHandler(writerFunc(func(text []byte) {
+			if bytes.Contains(text, []byte("no leader")) {
+				once.Do(func() { close(asked) })
+			}
+		}), nil))
+	})
+	fetched := make(chan error, 1)
+	go func() { fetched <- leech.fetch(t.Context(), m) }()
+	<-asked
+	w.fails(nil, nil)
+	must(t, <-fetched)
+	must(t, m.VerifyFile(t.Context(), leech.path(m)))
+}
+
+// writerFunc is told what is written.
+type writerFunc func(text []byte)
+
+func (f writerFunc) Write(text []byte) (int, error) {
+	f(text)
+	return len(text), nil
+}
+
+func TestFetch_LeavesNothingOnADiskThatFillsUp(t *testing.T) {
+	t.Parallel()
+	w := newTown()
+	m, archive := newArchive(t, "1.0.0", 8<<20)
+	seed := newNode(t, w, "seed", func(c *swarm.Config) { c.UpRate = 4 << 20 })
+	seed.seed(t, m, archive)
+	child, lines := startFetcher(t, w, task{Manifest: m, Dst: filepath.Join(t.TempDir(), m.SHA256), Seed: seed.Self(), Disk: 12 << 20})
+	var said []string
+	for lines.Scan() {
+		said = append(said, lines.Text())
+	}
+	must(t, child.Wait())
+	if want := "no room, there is [others]"; len(said) == 0 || said[len(said)-1] != want {
+		t.Errorf("it says %q, want %q at the end", said, want)
+	}
+}
+
 // origin is a store over HTTP that counts what it gives.
 func origin(t testing.TB, m artifact.Manifest, archive []byte) (swarm.Origin, *atomic.Int64) {
 	t.Helper()
@@ -321,24 +374,9 @@ func TestFetch_KeepsItsPiecesOverKill9(t *testing.T) {
 	leech := newConfig(t, w, "n1")
 	dst := filepath.Join(leech.Dir, m.SHA256)
 
-	text, err := json.Marshal(task{Manifest: m, Dst: dst, Seed: seed.Self()})
-	must(t, err)
-	self, err := os.Executable()
-	must(t, err)
-	child := exec.CommandContext(t.Context(), self)
-	child.Env = append(os.Environ(), fetcherVar+"="+string(text))
-	child.Stderr = os.Stderr
-	stdout, err := child.StdoutPipe()
-	must(t, err)
-	must(t, child.Start())
-	lines := bufio.NewScanner(stdout)
+	child, lines := startFetcher(t, w, task{Manifest: m, Dst: dst, Seed: seed.Self()})
 	var had int64
 	for had < m.Size/2 && lines.Scan() {
-		var stranger swarm.Member
-		if json.Unmarshal(lines.Bytes(), &stranger) == nil && stranger.Fingerprint != "" {
-			w.join(stranger) // Who it is.
-			continue
-		}
 		if _, err := fmt.Sscan(lines.Text(), &had); err != nil {
 			t.Fatalf("the fetcher says %q", lines.Text())
 		}
@@ -364,39 +402,129 @@ func TestFetch_KeepsItsPiecesOverKill9(t *testing.T) {
 	}
 }
 
-// task is what the process that is to be killed has to do.
+// task is what a process of its own has to fetch.
 type task struct {
 	Manifest artifact.Manifest
 	Dst      string
 	Seed     swarm.Member
+	Disk     int // bytes of a file system for Dst that is lost to others when something has come; 0 is none
+}
+
+// startFetcher starts a process with a task, which becomes a member. Then come
+// the lines that it says.
+func startFetcher(t testing.TB, w *town, job task) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	text, err := json.Marshal(job)
+	must(t, err)
+	self, err := os.Executable()
+	must(t, err)
+	child := exec.CommandContext(t.Context(), self)
+	child.Env = append(os.Environ(), fetcherVar+"="+string(text))
+	child.Stderr = os.Stderr
+	if job.Disk > 0 { // What it mounts nobody else sees, and it goes with it.
+		child.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+	}
+	stdout, err := child.StdoutPipe()
+	must(t, err)
+	must(t, child.Start())
+	lines := bufio.NewScanner(stdout)
+	var stranger swarm.Member
+	if !lines.Scan() {
+		t.Fatalf("the fetcher says nothing: %v", child.Wait())
+	}
+	must(t, json.Unmarshal(lines.Bytes(), &stranger))
+	w.join(stranger)
+	return child, lines
 }
 
 // actAsFetcher says who it is and then how far it is.
 func actAsFetcher() {
-	var job task
-	id, err := swarm.NewIdentity()
-	if err == nil {
-		err = json.Unmarshal([]byte(os.Getenv(fetcherVar)), &job)
-	}
-	if err == nil {
-		w := newTown()
-		w.join(job.Seed)
-		w.holds(job.Manifest, job.Seed, true)
-		var s *swarm.Swarm
-		s, err = swarm.Open(swarm.Config{
-			Dir: filepath.Dir(job.Dst), Listen: "127.0.0.1:0", Self: swarm.Member{Node: "n1"}, Members: w, Identity: id,
-			Log: slog.New(slog.DiscardHandler),
-		})
-		if err == nil {
-			err = json.NewEncoder(os.Stdout).Encode(s.Self())
-		}
-		if err == nil {
-			err = s.Fetch(context.Background(), job.Manifest, job.Dst, func(done, _ int64) { fmt.Println(done) })
-		}
-	}
-	if err != nil {
+	if err := fetchAlone(os.Getenv(fetcherVar)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+func fetchAlone(text string) error {
+	var job task
+	if err := json.Unmarshal([]byte(text), &job); err != nil {
+		return err
+	}
+	id, err := swarm.NewIdentity()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(job.Dst)
+	if job.Disk > 0 {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprint("size=", job.Disk)); err != nil {
+			return fmt.Errorf("mount a file system of its own: %w", err)
+		}
+	}
+	w := newTown()
+	w.join(job.Seed)
+	w.holds(job.Manifest, job.Seed, true)
+	s, err := swarm.Open(swarm.Config{
+		Dir: dir, Listen: "127.0.0.1:0", Self: swarm.Member{Node: "n1"}, Members: w, Identity: id,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // The fetch counts.
+	if err := json.NewEncoder(os.Stdout).Encode(s.Self()); err != nil {
+		return err
+	}
+	var filled error
+	fill := sync.OnceFunc(func() { filled = fillDisk(dir, job.Dst+artifact.SwarmPartSuffix, job.Manifest.Size/2) })
+	err = s.Fetch(context.Background(), job.Manifest, job.Dst, func(done, _ int64) {
+		fmt.Println(done)
+		if job.Disk > 0 && done > 0 {
+			fill()
+		}
+	})
+	if job.Disk > 0 && errors.Is(err, artifact.ErrNoRoom) {
+		entries, readErr := os.ReadDir(dir)
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		fmt.Println("no room, there is", names)
+		return errors.Join(filled, readErr)
+	}
+	return errors.Join(err, filled)
+}
+
+// fillDisk takes what a file has reserved from off on, and all the rest of the
+// disk, for others. Nothing may have come there yet: it would be taken for
+// wrong, and its sender banned.
+func fillDisk(dir, reserved string, off int64) error {
+	part, err := os.OpenFile(filepath.Clean(reserved), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer part.Close() //nolint:errcheck // Nothing was written to it.
+	size, err := part.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if err := unix.Fallocate(int(part.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, size-off); err != nil {
+		return fmt.Errorf("give up what was reserved: %w", err)
+	}
+	others, err := os.Create(filepath.Join(dir, "others"))
+	if err != nil {
+		return err
+	}
+	defer others.Close() //nolint:errcheck // It was filled to the brim.
+	for block := make([]byte, 4096); ; {
+		if _, err := others.Write(block); errors.Is(err, unix.ENOSPC) {
+			return nil
+		} else if err != nil {
+			return err
+		}
 	}
 }
 

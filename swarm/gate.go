@@ -19,6 +19,7 @@ const (
 	handshakeTimeout = 10 * time.Second // of TCP and TLS together
 	maxHandshakes    = 64               // of incoming connections at a time
 	deadPeer         = 15 * time.Second // a peer that acknowledges nothing for so long is gone
+	unsent           = 16 << 10         // bytes that wait in the kernel for TCP to send them
 )
 
 // gate is the only way in and out: it dials and accepts mutual TLS, and lets
@@ -44,11 +45,16 @@ type gate struct {
 // keepAlive finds peers that vanished while nothing was under way.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 2}
 
-// socketOptions finds peers that vanished while bytes were under way.
+// socketOptions finds peers that vanished while bytes were under way, and
+// keeps short what is queued before a request: until it arrives, its peer has
+// nothing to send (tcp(7)). Accepted connections have them from the listener.
 func socketOptions(_, _ string, conn syscall.RawConn) error {
 	var err error
 	if ctlErr := conn.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds()))
+		err = errors.Join(
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadPeer.Milliseconds())),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent),
+		)
 	}); ctlErr != nil {
 		return ctlErr
 	}

@@ -159,6 +159,28 @@ func TestGate_ShutsOutWhoIsNoMemberAnyMore(t *testing.T) {
 	}
 }
 
+func TestGate_LetsNobodyInAndKeepsAllWhileNobodyCanTellWhoIsAMember(t *testing.T) {
+	t.Parallel()
+	w := newTown()
+	m, archive := newArchive(t, "1.0.0", 6<<20)
+	seed := newNode(t, w, "seed", func(c *swarm.Config) { c.UpRate = 2 << 20 })
+	seed.seed(t, m, archive)
+	in, out := newNode(t, w, "in"), newNode(t, w, "out")
+	fetched := make(chan error, 1)
+	go func() { fetched <- in.fetch(t.Context(), m) }()
+	eventually(t, "the first node gets something", func() bool { return in.done(m) > 0 })
+	w.fails(errors.New("no leader"), nil)
+	late := make(chan error, 1)
+	go func() { late <- out.fetch(t.Context(), m) }()
+	must(t, <-fetched) // It takes longer than all members are looked at again.
+	if got := out.done(m); got != 0 {
+		t.Errorf("a node that nobody could look up has %d bytes", got)
+	}
+	w.fails(nil, nil)
+	must(t, <-late)
+	must(t, m.VerifyFile(t.Context(), out.path(m)))
+}
+
 func TestOpen_NamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t, newTown(), "n1")

@@ -45,6 +45,8 @@ type town struct {
 	mu      sync.Mutex
 	members map[string]swarm.Member
 	has     map[string]map[string]bool // by digest and fingerprint: has or wants it
+	// Why Member and Holders can't tell now, or nil.
+	noMember, noHolders error
 }
 
 func newTown() *town {
@@ -55,7 +57,7 @@ func (w *town) Member(_ context.Context, fingerprint string) (swarm.Member, bool
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m, ok := w.members[fingerprint]
-	return m, ok, nil
+	return m, ok && w.noMember == nil, w.noMember
 }
 
 func (w *town) Holders(_ context.Context, m artifact.Manifest) ([]swarm.Member, error) {
@@ -68,7 +70,14 @@ func (w *town) Holders(_ context.Context, m artifact.Manifest) ([]swarm.Member, 
 			all = append(all, member)
 		}
 	}
-	return all, nil
+	return all, w.noHolders
+}
+
+// fails makes it unable to tell, for reasons that may be nil.
+func (w *town) fails(member, holders error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noMember, w.noHolders = member, holders
 }
 
 func (w *town) join(m swarm.Member) {

@@ -155,7 +155,7 @@ func TestFlags_GiveEachCaseItsValues(t *testing.T) {
 		want []scenario
 		err  string
 	}{
-		{nil, []scenario{{8, 80 << 20, 50e6}, {16, 48 << 20, 25e6}, {32, 48 << 20, 15e6}}, ""},
+		{nil, []scenario{{8, 64 << 20, 50e6}, {16, 24 << 20, 12e6}, {32, 10 << 20, 3e6}}, ""},
 		{[]string{"--nodes=4,5", "--size=1MiB", "--rate=1mbit,2mbit"}, []scenario{{4, 1 << 20, 1e6}, {5, 1 << 20, 2e6}}, ""},
 		{[]string{"--nodes=4", "--size=1MiB,2MiB", "--rate=1mbit"}, nil, "--size has 2 values for 1 cases"},
 		{[]string{"--nodes=0", "--size=1MiB", "--rate=1mbit"}, nil, "--nodes cannot be 0"},

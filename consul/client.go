@@ -6,7 +6,10 @@ package consul
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -149,6 +152,27 @@ func (c *Client) ServiceOn(ctx context.Context, name, node string) ([]*api.Servi
 	entries, _, err := c.api.Health().Service(name, "", false, opts)
 	if err != nil {
 		return nil, wrap(fmt.Sprintf("read the health of service %s on %s", name, node), err)
+	}
+	return entries, nil
+}
+
+// ServiceUnlike reads, from any server and so perhaps a little late, the
+// instances of a service that have some metadata and lack other: a small answer
+// where most are alike.
+func (c *Client) ServiceUnlike(ctx context.Context, name string, with, without map[string]string) ([]*api.ServiceEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	var terms []string
+	for _, key := range slices.Sorted(maps.Keys(with)) {
+		terms = append(terms, fmt.Sprintf("Service.Meta[%q] == %q", key, with[key]))
+	}
+	for _, key := range slices.Sorted(maps.Keys(without)) {
+		terms = append(terms, fmt.Sprintf("Service.Meta[%q] != %q", key, without[key]))
+	}
+	opts := (&api.QueryOptions{AllowStale: true, Filter: strings.Join(terms, " and ")}).WithContext(ctx)
+	entries, _, err := c.api.Health().Service(name, "", false, opts)
+	if err != nil {
+		return nil, wrap("read the health of service "+name, err)
 	}
 	return entries, nil
 }

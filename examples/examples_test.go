@@ -23,10 +23,10 @@ func TestShop_CompilesForEachEnvironment(t *testing.T) {
 		t.Run(env, func(t *testing.T) {
 			t.Parallel()
 			desired := compile(t, os.DirFS("shop"), env)
-			if len(desired.Services) != 2 {
-				t.Fatalf("services: got %d, want cart and web", len(desired.Services))
+			if len(desired.Services) != 3 {
+				t.Fatalf("services: got %d, want cart, media and web", len(desired.Services))
 			}
-			web := desired.Services[1]
+			web := desired.Services[2]
 			if web.Roll.Quorum != spec.Nodes(quorum) {
 				t.Errorf("quorum: got %v, want %d", web.Roll.Quorum, quorum)
 			}
@@ -73,13 +73,18 @@ func TestShop_TellsTheTrueDefaults(t *testing.T) {
 func TestShop_TeachesEveryAttribute(t *testing.T) {
 	t.Parallel()
 	desired := compile(t, os.DirFS("shop"), "prod")
-	web := desired.Services[1]
+	media, web := desired.Services[1], desired.Services[2]
 	for _, path := range zeroes(reflect.ValueOf(desired.Environment), "environment") {
 		t.Errorf("%s is not set", path)
 	}
 	for _, path := range zeroes(reflect.ValueOf(web), "web") {
 		switch path {
 		case "web.Pools[blue].NodeMeta", "web.Pools[blue].Port", "web.Pools[green].Nodes": // shown by the other pool
+		case "web.Roll.Quorum.Percent": // shown by max_unavailable
+		case "web.Runtime.Settings", "web.Runtime.Hooks": // no process has them
+			if len(media.Runtime.Settings) == 0 || len(media.Runtime.Hooks) == 0 {
+				t.Errorf("%s is not set, nor in media", path)
+			}
 		case "web.Metrics.Min": // a bound of zero
 		default:
 			t.Errorf("%s is not set", path)

@@ -59,6 +59,16 @@ func ReadNode(ctx context.Context, c *consul.Client, service, node string) (map[
 	return found, nil
 }
 
+// Unlike reads, perhaps a little late, the instances of one pool that don't run
+// a version.
+func Unlike(ctx context.Context, c *consul.Client, service, colour, version string) (Pool, error) {
+	entries, err := c.ServiceUnlike(ctx, service, map[string]string{MetaPool: colour}, map[string]string{MetaVersion: version})
+	if err != nil {
+		return nil, err
+	}
+	return FromHealth(entries)[colour], nil
+}
+
 // FromHealth sorts a health answer into pools. Registrations that carry no
 // colour are not ours and are left out.
 func FromHealth(entries []*api.ServiceEntry) map[string]Pool {

@@ -3,6 +3,7 @@ package rolling
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -113,7 +114,8 @@ func (u *unit) run(ctx context.Context) {
 		case <-ctx.Done():
 		case o := <-u.orders:
 			if u.order == nil || !reflect.DeepEqual(o.deploy, u.order.deploy) {
-				u.conformAt = time.Time{}
+				// Not all nodes of a large pool at the same moment.
+				u.conform, u.conformAt = Want{}, time.Now().Add(rand.N(time.Second))
 			}
 			u.order = &o
 		case <-u.wake:
@@ -186,7 +188,7 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 	case want.Version == "":
 		u.unwatch()
 		u.retract(ctx)
-		return u.restart()
+		return min(u.restart(), max(time.Until(u.conformAt), time.Millisecond))
 	case u.state.Refused != nil && u.state.Refused.Reason == want.Reason:
 		u.unwatch()
 		u.say(ctx, session, want, rollout.Broken, u.state.Refused.Why)

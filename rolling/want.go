@@ -3,6 +3,7 @@ package rolling
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -70,16 +71,37 @@ func (u *unit) wanted(ctx context.Context) Want {
 	if time.Now().Before(u.conformAt) {
 		return u.conform
 	}
-	conform, err := u.agent.conform(ctx, u.service, u.pool, u.order.deploy)
+	conform, err := u.lookAtOthers(ctx)
 	if err != nil {
+		// All nodes of a large pool may have asked at the same time.
 		u.log.WarnContext(ctx, "look at what the pool runs", "error", err)
+		u.conformAt = time.Now().Add(2*conformSoon + rand.N(4*conformSoon))
 		return Want{}
 	}
-	u.conform, u.conformAt = conform, time.Now().Add(conformEvery)
+	u.conform, u.conformAt = conform, time.Now().Add(conformEvery+rand.N(conformEvery))
 	if conform.Version == "" {
 		u.conformAt = time.Now().Add(conformSoon)
 	}
 	return conform
+}
+
+// lookAtOthers tells what the rest of the pool wants the node to run. Where all
+// run what it runs itself, which is nearly always so, that is a small question.
+func (u *unit) lookAtOthers(ctx context.Context) (Want, error) {
+	if run := u.state.Running; run != nil {
+		others, err := pools.Unlike(ctx, u.agent.Consul, u.service, u.pool, run.Version)
+		if err != nil {
+			return Want{}, err
+		}
+		if len(others.Popular(u.order.deploy.Avoid)) == 0 && run.Version != u.order.deploy.Avoid {
+			return Want{Version: run.Version, Roll: true, Reason: reasonOf(u.pool, run.Version)}, nil
+		}
+	}
+	return u.agent.conform(ctx, u.service, u.pool, u.order.deploy)
+}
+
+func reasonOf(pool, version string) string {
+	return fmt.Sprintf("most of pool %s runs %s", pool, version)
 }
 
 func leaving() Want { return Want{Roll: true, Leave: true, Reason: "the node left the pool"} }
@@ -146,5 +168,5 @@ func (a *Agent) conform(ctx context.Context, service, pool string, deploy rollou
 	if version == "" {
 		return Want{}, nil
 	}
-	return Want{Version: version, Roll: true, Reason: fmt.Sprintf("most of pool %s runs %s", pool, version)}, nil
+	return Want{Version: version, Roll: true, Reason: reasonOf(pool, version)}, nil
 }

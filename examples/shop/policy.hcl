@@ -7,10 +7,14 @@ owner = "platform"
 service "web" {
   # How a pool is replaced, node by node.
   roll {
-    quorum           = env.name == "prod" ? 2 : 1 # passing nodes that must stay, 0 to nodes - max_unavailable; default 1
-    max_unavailable  = 1                          # nodes down at the same time, at least 1; default 1
+    quorum           = env.name == "prod" ? 2 : 1 # passing nodes that must stay, 0 to nodes - max_unavailable, or a part such as "60%", rounded up; default 1
+    max_unavailable  = "25%"                      # nodes down at the same time, at least 1, or a part of the pool, rounded down to 1 at least; default 1
     min_healthy_time = "20s"                      # how long a new node must pass; default "10s"
     healthy_deadline = "2m"                       # when one that doesn't has failed; default "5m"
+    canary_nodes     = 1                          # nodes that are replaced one by one before the others may begin, 0 to 10000; default 0
+    stagger          = "5s"                       # least time from one node that goes down to the next, 0s to 720h; default "0s"
+    max_failures     = 1                          # nodes that may fail and keep their former version before the roll is given up, 0 to 10000; default 0
+    drain_timeout    = "30s"                      # longest wait for a node's connections to end if users are on it, 0s to 720h; default "10s"
   }
 
   # A named consent before the switch; default none. There may be many.

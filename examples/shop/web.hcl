@@ -21,15 +21,27 @@ service "web" {
     node_meta = { pool = "web-green-${env.vars.nodes}" } # all pairs must match; required unless there are nodes
   }
 
-  # How a release is run on a node.
+  # How a release is run on a node. There are other kinds than "process", which
+  # take other attributes: see docs/RUNTIMES.md, and the services below.
   runtime "process" {
     command = ["./app", "--addr", "${address}:${port}"] # a relative path starts at the release; required
     env = {                                             # added to a minimal environment; default none
       NODE = "${node}"
       POOL = "${pool}"
     }
+    user        = "shop"            # user or user:group on the node; default none: the agent's
+    limits      = { nofile = 8192 } # as, core, memlock, nofile and nproc, as setrlimit(2) counts them; default none
     stop_signal = "SIGINT" # SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH; default "SIGTERM"
     stop_grace  = "30s"    # from the signal to SIGKILL; default "10s"
+  }
+
+  # Files of the new version that are in memory before the old one is stopped;
+  # without the block, none. "cache" reads them into the page cache, "lock" also
+  # locks them there for as long as the version is used, so that they never have
+  # to be read again: the agent needs LimitMEMLOCK for that. A node without the
+  # room says so before anything is stopped.
+  preload "cache" {
+    files = ["app", "templates/*.html"] # paths in the release, with * and ? as in a shell; required
   }
 
   # The check that each node's Consul agent makes: a GET that must answer 2xx.
@@ -119,6 +131,7 @@ service "web" {
   after_bake = "upgrade" # then "keep" the old pool as it is, or "upgrade" it; default "keep"
 }
 
+# What "web" needs: a release that brings a container image.
 service "cart" {
   port = 7070
 
@@ -129,7 +142,31 @@ service "cart" {
     nodes = ["cart-g1", "cart-g2"]
   }
 
-  runtime "process" {
-    command = ["./cart", "-listen", "${address}:${port}"]
+  runtime "docker" {
+    image   = "image.tar" # in the release
+    command = ["/cart", "-listen", "${address}:${port}"]
+  }
+}
+
+# Files that each node's nginx serves from behind a symbolic link.
+service "media" {
+  port = 8081
+
+  pool "blue" {
+    nodes = ["media-b1", "media-b2"]
+  }
+  pool "green" {
+    nodes = ["media-g1", "media-g2"]
+  }
+
+  runtime "static" {
+    link         = "/srv/www/${service}-${pool}"
+    reload       = ["systemctl", "reload", "nginx"]
+    hook_timeout = "10s"
+  }
+
+  # This one asks nginx, whatever the release is.
+  health {
+    path = "/"
   }
 }

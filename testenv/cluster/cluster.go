@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,6 +46,9 @@ type Options struct {
 	// Policies are Consul's ACL rules by role (RoleAgent and so on), with
 	// {{node}} for the name of an agent's node; nil: ACLs are off.
 	Policies map[string]string
+	// Namespaces gives each host a network namespace instead of a loopback
+	// address, which takes root; a cluster like that has no ACLs.
+	Namespaces bool
 }
 
 // Cluster is one running.
@@ -55,10 +59,10 @@ type Cluster struct {
 	Group *proc.Group
 	ports ports
 	net   network
+	http  *http.Client // reaches all hosts
 
-	Server   *proc.Process   // the Consul server
-	Clients  []*proc.Process // the nodes' Consul agents
-	Metrics  *proc.Process   // Prometheus
+	Server   *proc.Process // the Consul server
+	Metrics  *proc.Process // Prometheus
 	Replicas []*Replica
 	Agents   []*Agent
 	Key      string // file of the private key that releases are signed with
@@ -96,11 +100,17 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if c.Group, err = proc.NewGroup(); err != nil {
 		return c, err
 	}
-	if c.net, err = newNetwork(opts); err != nil {
+	if c.net, err = newNetwork(ctx, opts); err != nil {
 		return c, err
 	}
+	c.http = &http.Client{Transport: c.transport()}
 	if c.ports, err = c.net.freePorts(); err != nil {
 		return c, err
+	}
+	for _, pool := range []string{"blue", "green"} {
+		for i := range opts.Nodes {
+			c.Agents = append(c.Agents, &Agent{Node: nodeName(pool, i), Pool: pool, cluster: c, address: c.net.node(pool, i)})
+		}
 	}
 	if err := c.startConsul(ctx); err != nil {
 		return c, err
@@ -119,11 +129,6 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	for i := range opts.Replicas {
 		c.Replicas = append(c.Replicas, &Replica{Name: fmt.Sprintf("ns%d", i+1), cluster: c, address: c.net.replica(i)})
 	}
-	for _, pool := range []string{"blue", "green"} {
-		for i := range opts.Nodes {
-			c.Agents = append(c.Agents, &Agent{Node: nodeName(pool, i), Pool: pool, cluster: c, address: c.net.node(pool, i)})
-		}
-	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, r := range c.Replicas {
 		group.Go(func() error { return r.Start(groupCtx) })
@@ -141,7 +146,10 @@ func (c *Cluster) Close() error {
 	if c.Group == nil {
 		return nil
 	}
-	return c.Group.Close()
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+	return errors.Join(c.Group.Close(), c.net.close())
 }
 
 // ConsulAddr is the Consul server's HTTP address.
@@ -166,11 +174,17 @@ func (c *Cluster) AppPort() int { return c.ports.app }
 
 // Ledger opens the environment's ledger.
 func (c *Cluster) Ledger() (*ledger.Ledger, error) {
-	client, err := consul.NewClient(consul.Flags{HTTPAddr: c.ConsulAddr(), Token: c.manager()})
+	client, err := consul.NewClientOver(consul.Flags{HTTPAddr: c.ConsulAddr(), Token: c.manager()}, c.transport())
 	if err != nil {
 		return nil, err
 	}
 	return &ledger.Ledger{Consul: client, Keys: consul.Keys{Env: Env}}, nil
+}
+
+// transport reaches all hosts, wherever they are. It keeps no connections, so
+// that nothing is left of it.
+func (c *Cluster) transport() http.RoundTripper {
+	return &http.Transport{DialContext: c.net.dial, DisableKeepAlives: true}
 }
 
 // path makes and names a folder of the cluster.
@@ -182,13 +196,15 @@ func (c *Cluster) path(parts ...string) (string, error) {
 	return dir, nil
 }
 
-// start starts one program with its log in the cluster's folder.
-func (c *Cluster) start(ctx context.Context, name string, env []string, argv ...string) (*proc.Process, error) {
+// start starts one program on the host with an address, with its log in the
+// cluster's folder.
+func (c *Cluster) start(ctx context.Context, address, name string, env []string, argv ...string) (*proc.Process, error) {
 	logs, err := c.path("logs")
 	if err != nil {
 		return nil, err
 	}
-	return c.Group.Start(ctx, name, filepath.Join(logs, name+".log"), argv, env)
+	command := c.net.command(ctx, address, argv[0], argv[1:]...)
+	return c.Group.Start(ctx, name, filepath.Join(logs, name+".log"), command.Args, env)
 }
 
 // await tries until try has no error, its process has ended, or the time is

@@ -20,7 +20,7 @@ func (c *Cluster) StartServer(ctx context.Context) error {
 		return err
 	}
 	return await(ctx, "the Consul server", c.Server, func(ctx context.Context) error {
-		return get(ctx, "http://"+c.ConsulAddr()+"/v1/status/leader", func(body []byte) bool { return len(body) > 2 })
+		return c.get(ctx, "http://"+c.ConsulAddr()+"/v1/status/leader", func(body []byte) bool { return len(body) > 2 })
 	})
 }
 
@@ -29,32 +29,28 @@ func (c *Cluster) startConsul(ctx context.Context) error {
 	if err := c.StartServer(ctx); err != nil {
 		return err
 	}
-	type host struct{ name, address, pool string }
-	var hosts []host
-	for _, pool := range []string{"blue", "green"} {
-		for i := range c.Nodes {
-			hosts = append(hosts, host{nodeName(pool, i), c.net.node(pool, i), pool})
-		}
-	}
-	c.Clients = make([]*proc.Process, len(hosts))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, h := range hosts {
-		group.Go(func() error {
-			p, err := c.startConsulAgent(ctx, h.name, h.address, map[string]any{
-				"server": false, "retry_join": []string{join(c.net.server(), c.ports.consulSerf)}, "retry_interval": "1s",
-				"node_meta": map[string]string{"pool": "web-" + h.pool},
-			})
-			if err != nil {
-				return err
-			}
-			c.Clients[i] = p
-			return await(ctx, "the Consul agent of "+h.name, p, func(ctx context.Context) error {
-				// The agent is of use once its node is in the catalog.
-				return get(ctx, "http://"+join(h.address, c.ports.consulHTTP)+"/v1/catalog/node/"+h.name, func(body []byte) bool { return len(body) > 4 })
-			})
-		})
+	for _, a := range c.Agents {
+		group.Go(func() error { return a.StartConsul(ctx) })
 	}
 	return group.Wait()
+}
+
+// StartConsul starts the node's Consul agent, also again after it was killed.
+func (a *Agent) StartConsul(ctx context.Context) error {
+	c := a.cluster
+	var err error
+	a.Consul, err = c.startConsulAgent(ctx, a.Node, a.address, map[string]any{
+		"server": false, "retry_join": []string{join(c.net.server(), c.ports.consulSerf)}, "retry_interval": "1s",
+		"node_meta": map[string]string{"pool": "web-" + a.Pool},
+	})
+	if err != nil {
+		return err
+	}
+	return await(ctx, "the Consul agent of "+a.Node, a.Consul, func(ctx context.Context) error {
+		// The agent is of use once its node is in the catalog.
+		return c.get(ctx, "http://"+a.ConsulAddr()+"/v1/catalog/node/"+a.Node, func(body []byte) bool { return len(body) > 4 })
+	})
 }
 
 // startConsulAgent starts one agent on its own address.
@@ -74,17 +70,17 @@ func (c *Cluster) startConsulAgent(ctx context.Context, name, address string, ex
 		return nil, err
 	}
 	// Two threads each: many agents share this machine.
-	return c.start(ctx, "consul-"+name, []string{"GOMAXPROCS=2"}, c.paths[servers.Consul], "agent", "-config-file="+file)
+	return c.start(ctx, address, "consul-"+name, []string{"GOMAXPROCS=2"}, c.paths[servers.Consul], "agent", "-config-file="+file)
 }
 
 // get asks a URL and fails unless the body is as wanted.
-func get(ctx context.Context, url string, wanted func([]byte) bool) error {
+func (c *Cluster) get(ctx context.Context, url string, wanted func([]byte) bool) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", url, err)
 	}
 	request.Header.Set("X-Consul-Token", manager) // nobody but Consul looks at it
-	response, err := http.DefaultClient.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", url, err)
 	}

@@ -58,13 +58,13 @@ func (c *Cluster) StartPrometheus(ctx context.Context) error {
 	if err := os.WriteFile(file, fmt.Appendf(nil, prometheusConfig, c.ConsulAddr(), c.Token(RoleViewer)), 0o600); err != nil {
 		return fmt.Errorf("configure Prometheus: %w", err)
 	}
-	c.Metrics, err = c.start(ctx, "prometheus", nil, c.paths[servers.Prometheus],
+	c.Metrics, err = c.start(ctx, c.net.server(), "prometheus", nil, c.paths[servers.Prometheus],
 		"--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+join(c.net.server(), c.ports.prometheus), "--log.level=warn")
 	if err != nil {
 		return err
 	}
 	return await(ctx, "Prometheus", c.Metrics, func(ctx context.Context) error {
-		return get(ctx, c.PrometheusURL()+"/-/ready", func([]byte) bool { return true })
+		return c.get(ctx, c.PrometheusURL()+"/-/ready", func([]byte) bool { return true })
 	})
 }

@@ -47,7 +47,7 @@ func (c *Cluster) Switchd(ctx context.Context, args ...string) (string, error) {
 
 // Command prepares a command of the CLI.
 func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, c.Bin.Switchd, args...)
+	command := c.net.command(ctx, c.net.server(), c.Bin.Switchd, args...)
 	command.Env = append(append(os.Environ(), c.Environ()...), "CONSUL_HTTP_TOKEN="+c.Token(RoleOperator))
 	// Ctrl-C is for the demo, which ends its commands itself.
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
@@ -91,6 +91,8 @@ type App struct {
 	ColdStart string  `json:"cold_start,omitempty"`
 	Unhealthy bool    `json:"unhealthy,omitempty"`
 	ExitAfter string  `json:"exit_after,omitempty"`
+	// IgnoreSIGTERM has it outlive the stop signal.
+	IgnoreSIGTERM bool `json:"ignore_sigterm,omitempty"`
 }
 
 // Publish packs a version of the app and publishes it.
@@ -122,6 +124,8 @@ type Service struct {
 	Quorum         int
 	MaxUnavailable int
 	MinHealthyTime time.Duration
+	MaxFailures    int
+	StopGrace      time.Duration
 	Weights        []int
 	Looks          int
 	Bake           time.Duration
@@ -137,7 +141,7 @@ type Service struct {
 // DefaultService rolls a pool of three in a few seconds.
 func DefaultService() Service {
 	return Service{
-		Quorum: 2, MaxUnavailable: 1, MinHealthyTime: 500 * time.Millisecond, Weights: []int{20}, Looks: 3,
+		Quorum: 2, MaxUnavailable: 1, MinHealthyTime: 500 * time.Millisecond, StopGrace: 5 * time.Second, Weights: []int{20}, Looks: 3,
 		Bake: 5 * time.Second, AfterBake: "keep", Warmup: true, Analysis: true, Drain: true, TTL: time.Second,
 	}
 }
@@ -198,7 +202,7 @@ service "web" {
   runtime "process" {
     command = ["./app", "--addr", "${address}:${port}", "--node", "${node}"]
     env     = { "{{.MarkName}}" = "{{.Mark}}" }
-    stop_grace = "5s"
+    stop_grace = "{{.S.StopGrace}}"
   }
   health {
     path     = "/healthz"
@@ -210,6 +214,7 @@ service "web" {
     max_unavailable  = {{.S.MaxUnavailable}}
     min_healthy_time = "{{.S.MinHealthyTime}}"
     healthy_deadline = "20s"
+    max_failures     = {{.S.MaxFailures}}
   }
   smoke "version" {
     path      = "/version"

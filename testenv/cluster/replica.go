@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"switchd/testenv/netns"
 	"switchd/testenv/proc"
 )
 
@@ -24,6 +25,9 @@ func (r *Replica) HTTP() string { return join(r.address, r.cluster.ports.serveHT
 // DNS is the address of its DNS server.
 func (r *Replica) DNS() string { return join(r.address, r.cluster.ports.dns) }
 
+// Data is its data directory.
+func (r *Replica) Data() string { return filepath.Join(r.cluster.Dir, "serve", r.Name) }
+
 // Start starts it, also again after it was killed.
 func (r *Replica) Start(ctx context.Context) error {
 	c := r.cluster
@@ -31,7 +35,7 @@ func (r *Replica) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Process, err = c.start(ctx, "serve-"+r.Name, []string{"CONSUL_HTTP_ADDR=" + c.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleServe)},
+	r.Process, err = c.start(ctx, r.address, "serve-"+r.Name, []string{"CONSUL_HTTP_ADDR=" + c.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleServe)},
 		c.Bin.Switchd, "serve", "--env", Env, "--name", r.Name, "--data", data,
 		"--http-listen", r.HTTP(), "--dns-listen", r.DNS(), "--swarm-listen", join(r.address, 0),
 		"--trusted-key", c.Key+".pub", "--lease-ttl", c.LeaseTTL.String())
@@ -39,7 +43,7 @@ func (r *Replica) Start(ctx context.Context) error {
 		return err
 	}
 	return await(ctx, "replica "+r.Name, r.Process, func(ctx context.Context) error {
-		return get(ctx, "http://"+r.HTTP()+"/healthz", func([]byte) bool { return true })
+		return c.get(ctx, "http://"+r.HTTP()+"/healthz", func([]byte) bool { return true })
 	})
 }
 
@@ -47,6 +51,7 @@ func (r *Replica) Start(ctx context.Context) error {
 type Agent struct {
 	*proc.Process
 
+	Consul  *proc.Process // the node's Consul agent
 	Node    string
 	Pool    string
 	cluster *Cluster
@@ -61,15 +66,38 @@ func (a *Agent) ConsulAddr() string { return join(a.address, a.cluster.ports.con
 
 // Start starts it, also again after it was killed.
 func (a *Agent) Start(ctx context.Context) error {
-	c := a.cluster
-	data, err := c.path("nodes", a.Node)
-	if err != nil {
+	if _, err := a.cluster.path("nodes", a.Node); err != nil {
 		return err
 	}
-	a.Process, err = c.start(ctx, "agent-"+a.Node, []string{"CONSUL_HTTP_ADDR=" + a.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleAgent+"-"+a.Node)},
+	var err error
+	a.Process, err = a.StartOn(ctx, "agent-"+a.Node, a.Data())
+	return err
+}
+
+// StartOn starts an agent of this node on a data directory, whichever agents
+// there are already.
+func (a *Agent) StartOn(ctx context.Context, name, data string) (*proc.Process, error) {
+	c := a.cluster
+	return c.start(ctx, a.address, name, []string{"CONSUL_HTTP_ADDR=" + a.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleAgent+"-"+a.Node)},
 		c.Bin.Agent, "--env", Env, "--data", data, "run", "--trusted-key", c.Key+".pub",
 		"--session-ttl", c.SessionTTL.String(), "--lock-delay", "1s", "--swarm-listen", join(a.address, 0))
-	return err
+}
+
+// Host is its node's namespace; nil where nodes have none.
+func (a *Agent) Host() *netns.Host { return a.cluster.net.host(a.address) }
+
+// Address is its node's.
+func (a *Agent) Address() string { return a.address }
+
+// Get asks the service on this node, past the DNS, and returns what it
+// answers.
+func (a *Agent) Get(ctx context.Context, path string) (string, error) {
+	var answer string
+	err := a.cluster.get(ctx, "http://"+join(a.address, a.cluster.ports.app)+path, func(body []byte) bool {
+		answer = string(body)
+		return true
+	})
+	return answer, err
 }
 
 // AgentStatus is what `agent status` prints of a node.

@@ -94,7 +94,7 @@ func (s *Stager) stage(ctx context.Context, m Manifest, dir string, progress fun
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
 		return err
 	}
 	archive := s.archives.Path(m.SHA256)

@@ -53,6 +53,14 @@ func (s *Store) Has(digest string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// Remove removes the archive of a digest, if it is there.
+func (s *Store) Remove(digest string) error {
+	if err := os.Remove(s.Path(digest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove artifact: %w", err)
+	}
+	return nil
+}
+
 // Open opens the archive of a digest; its error is fs.ErrNotExist if it is not
 // there.
 func (s *Store) Open(digest string) (*os.File, error) {

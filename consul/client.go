@@ -142,16 +142,33 @@ func (c *Client) Service(ctx context.Context, name string) ([]*api.ServiceEntry,
 }
 
 // ServiceOn reads a service's instances on one node with their checks,
-// consistently. It is a small answer also where the service has a thousand
-// nodes.
+// consistently. It is a small question also where the service has a thousand
+// nodes. The checks are read after the instances: those that have gone since
+// don't count, and those that came since are not passing yet.
 func (c *Client) ServiceOn(ctx context.Context, name, node string) ([]*api.ServiceEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
-	opts := consistent(ctx)
-	opts.Filter = fmt.Sprintf("Node.Node == %q", node)
-	entries, _, err := c.api.Health().Service(name, "", false, opts)
+	action := fmt.Sprintf("read the health of service %s on %s", name, node)
+	found, _, err := c.api.Catalog().Node(node, consistent(ctx))
+	if err != nil || found == nil {
+		return nil, wrap(action, err)
+	}
+	checks, _, err := c.api.Health().Node(node, consistent(ctx))
 	if err != nil {
-		return nil, wrap(fmt.Sprintf("read the health of service %s on %s", name, node), err)
+		return nil, wrap(action, err)
+	}
+	var entries []*api.ServiceEntry
+	for _, service := range found.Services {
+		if service.Service != name {
+			continue
+		}
+		entry := &api.ServiceEntry{Node: found.Node, Service: service}
+		for _, check := range checks {
+			if check.ServiceID == "" || check.ServiceID == service.ID {
+				entry.Checks = append(entry.Checks, check)
+			}
+		}
+		entries = append(entries, entry)
 	}
 	return entries, nil
 }

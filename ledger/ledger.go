@@ -234,7 +234,16 @@ func (l *Ledger) Release(ctx context.Context, service, version string) (artifact
 	if err != nil {
 		return m, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 	}
-	return m, nil
+	return m, l.filed(entry.Key, m)
+}
+
+// filed tells whether a manifest is the one of its key. A signature says what a
+// manifest is of; filed elsewhere, it would have another release run.
+func (l *Ledger) filed(key string, m artifact.Manifest) error {
+	if want := l.Keys.Release(m.Service, m.Version); key != want {
+		return fmt.Errorf("%s in Consul holds the manifest of %s; publish the release again", key, m)
+	}
+	return nil
 }
 
 // listByAge lists the entries under a prefix, the oldest first.

@@ -202,6 +202,9 @@ func (l *Ledger) Manifests(ctx context.Context) ([]artifact.Manifest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 		}
+		if err := l.filed(entry.Key, m); err != nil {
+			return nil, err
+		}
 		manifests, keys[entry.Key] = append(manifests, m), true
 	}
 	// The answer must at least fit what users are on.

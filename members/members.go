@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,20 +63,20 @@ const (
 )
 
 // Member returns whose fingerprint it is, and false if it is nobody's.
-func (o *Of) Member(ctx context.Context, fingerprint string) (swarm.Member, bool, error) {
+func (o *Of) Member(ctx context.Context, print string) (swarm.Member, bool, error) {
 	all, at, err := o.members(ctx, maxAge)
 	if err != nil {
 		return swarm.Member{}, false, err
 	}
-	if m, found := all[fingerprint]; found {
+	if m, found := all[print]; found && m.Addr.IsValid() {
 		return m, true, nil
 	}
 	if time.Since(at) < minAge {
 		return swarm.Member{}, false, nil
 	}
 	all, _, err = o.members(ctx, minAge) // it may have come since
-	m, found := all[fingerprint]
-	return m, found, err
+	m := all[print]
+	return m, m.Addr.IsValid(), err
 }
 
 // Holders returns who has or wants an artifact: the nodes that report a version
@@ -207,8 +208,19 @@ func (o *Of) read(ctx context.Context) (map[string]swarm.Member, error) {
 	return all, nil
 }
 
+// add takes a member in. Of two that claim one fingerprint neither counts: one
+// of them would take the other's place.
 func add(all map[string]swarm.Member, m swarm.Member) {
-	if m.Fingerprint != "" && m.Addr.IsValid() {
-		all[m.Fingerprint] = m
+	if !fingerprint(m.Fingerprint) || !m.Addr.IsValid() {
+		return
 	}
+	if _, twice := all[m.Fingerprint]; twice {
+		m = swarm.Member{Fingerprint: m.Fingerprint}
+	}
+	all[m.Fingerprint] = m
+}
+
+// fingerprint tells whether a text is one: a SHA-256 in lower-case hex.
+func fingerprint(text string) bool {
+	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
 }

@@ -1,7 +1,9 @@
 package members_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -36,6 +38,9 @@ func (e env) must(err error) {
 	}
 }
 
+// printOf makes up a fingerprint.
+func printOf(node string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(node))) }
+
 // agent is a node's agent, present until its session ends.
 func (e env) agent(node string, port uint16) *consul.Session {
 	e.Helper()
@@ -43,7 +48,7 @@ func (e env) agent(node string, port uint16) *consul.Session {
 	e.must(err)
 	e.Cleanup(session.Abandon)
 	value, err := json.Marshal(members.Presence{Address: "127.0.0.1", Swarm: swarm.Member{
-		Node: "somebody else", Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), Fingerprint: "print-of-" + node, Rack: "r1", Has: true,
+		Node: "somebody else", Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), Fingerprint: printOf(node), Rack: "r1", Has: true,
 	}})
 	e.must(err)
 	e.hold(session, e.keys.Presence()+node, value)
@@ -76,12 +81,12 @@ func TestMembers(t *testing.T) {
 	}, nil)
 	e.must(err)
 	// Nobody guards these.
-	_, err = e.client.API().KV().Put(&api.KVPair{Key: e.keys.Presence() + "forged", Value: []byte(`{"swarm":{"addr":"127.0.0.1:9","fingerprint":"forged"}}`)}, nil)
+	_, err = e.client.API().KV().Put(&api.KVPair{Key: e.keys.Presence() + "forged", Value: []byte(`{"swarm":{"addr":"127.0.0.1:9","fingerprint":"` + printOf("forged") + `"}}`)}, nil)
 	e.must(err)
 	e.must(replica.Register(t.Context(), e.client, replica.Replica{
-		Name: "dns1", Env: "prod", HTTP: "127.0.0.1:80", Swarm: "127.0.0.1:4", Fingerprint: "print-of-dns1", Datacenter: "dc1", Rack: "r1",
+		Name: "dns1", Env: "prod", HTTP: "127.0.0.1:80", Swarm: "127.0.0.1:4", Fingerprint: printOf("dns1"), Datacenter: "dc1", Rack: "r1",
 	}))
-	e.must(replica.Register(t.Context(), e.client, replica.Replica{Name: "dns2", Env: "staging", HTTP: "127.0.0.1:81", Swarm: "127.0.0.1:5", Fingerprint: "print-of-staging"}))
+	e.must(replica.Register(t.Context(), e.client, replica.Replica{Name: "dns2", Env: "staging", HTTP: "127.0.0.1:81", Swarm: "127.0.0.1:5", Fingerprint: printOf("staging")}))
 
 	all := members.New(e.client, e.keys)
 	holders := func() []string {
@@ -111,7 +116,7 @@ func TestMembers(t *testing.T) {
 		t.Fatalf("holders are %q, want %q", got, want)
 	}
 	for print, want := range map[string]string{
-		"print-of-idle": "idle", "print-of-dns1": "switchd/dns1", "print-of-staging": "", "forged": "", "": "",
+		printOf("idle"): "idle", printOf("dns1"): "switchd/dns1", printOf("staging"): "", printOf("forged"): "", "": "",
 	} {
 		switch member, found, err := all.Member(t.Context(), print); {
 		case err != nil:
@@ -127,13 +132,13 @@ func TestMembers(t *testing.T) {
 	// Who comes is let in soon, and who goes is not any more.
 	e.agent("late", 6)
 	e.await("late to be let in", func() bool {
-		_, found, err := all.Member(t.Context(), "print-of-late")
+		_, found, err := all.Member(t.Context(), printOf("late"))
 		e.must(err)
 		return found
 	})
 	e.must(idle.Close(t.Context()))
 	e.await("idle to be refused", func() bool {
-		_, found, err := all.Member(t.Context(), "print-of-idle")
+		_, found, err := all.Member(t.Context(), printOf("idle"))
 		e.must(err)
 		return !found
 	})

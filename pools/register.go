@@ -87,6 +87,15 @@ func Registered(ctx context.Context, c *consul.Client, r Registration) (bool, er
 	return found && service.Meta[MetaVersion] == r.Version && service.Meta[MetaRelease] == r.Release, nil
 }
 
+// PassesHere asks the local Consul agent whether the node's instance passes.
+func PassesHere(ctx context.Context, c *consul.Client, service, pool string) (bool, error) {
+	status, _, err := c.API().Agent().AgentHealthServiceByIDOpts(ID(service, pool), (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return false, fmt.Errorf("ask the local Consul agent for %s: %w", ID(service, pool), err)
+	}
+	return status == api.HealthPassing, nil
+}
+
 // Maintain puts the node's instance into Consul's maintenance mode, so that
 // nobody is sent to it, or takes it out again. The mode survives a restart of
 // both agents.

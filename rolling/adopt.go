@@ -48,7 +48,7 @@ func (u *unit) adopt(ctx context.Context) error {
 	u.state.Service = s
 	u.state.Running = &Run{Version: in.Version, Release: m.SHA256, Dir: u.agent.Stager.Dir(m), Handle: found[0]}
 	u.save()
-	if err := u.agent.journal.Hold(u.id, Held{Run: *u.state.Running, Service: s}); err != nil {
+	if err := u.agent.journal.Hold(u.id, Held{Run: *u.state.Running, Service: s, Pool: u.pool}); err != nil {
 		u.log.ErrorContext(ctx, "journal", "error", err)
 	}
 	u.lastStart = time.Now()

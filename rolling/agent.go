@@ -92,6 +92,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	for id, u := range journal.Units() {
 		a.unit(ctx, &work, id, u.Name, u.Pool)
 	}
+	for id, held := range journal.AllHeld() {
+		a.unit(ctx, &work, id, held.Service.Name, held.Pool)
+	}
 	work.Go(func() { a.keepSession(ctx) })
 
 	view := newView(a.Node, a.Meta)
@@ -175,6 +178,9 @@ func (a *Agent) Needs(dir string) bool {
 	if journal == nil {
 		return true // not known yet
 	}
+	if journal.Holds(dir) {
+		return true
+	}
 	for _, u := range journal.Units() {
 		if u.Running != nil && u.Running.Dir == dir || u.Move != nil && u.Move.To.Dir == dir {
 			return true
@@ -228,10 +234,11 @@ func (a *Agent) openSession(ctx context.Context, former string) (*consul.Session
 	}
 	ok, err := session.Acquire(ctx, a.Keys.Presence()+a.Node, a.presence())
 	if err == nil && ok {
-		err = a.journal.SetSession(session.ID())
-		if err == nil {
-			return session, nil
+		if err := a.journal.SetSession(session.ID()); err != nil {
+			// The next agent of this node will wait for its end.
+			a.Log.ErrorContext(ctx, "journal", "error", err)
 		}
+		return session, nil
 	}
 	if err == nil {
 		err = fmt.Errorf("%w (%s%s); end it, or wait until its session has expired", errTwin, a.Keys.Presence(), a.Node)

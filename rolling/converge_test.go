@@ -482,8 +482,8 @@ type memory struct {
 	fail   error
 }
 
-func (m *memory) May(spec.Preload, int64) error                   { return nil }
-func (m *memory) Can(context.Context, spec.Preload, string) error { return m.fail }
+func (m *memory) May(spec.Preload, int64) error                           { return nil }
+func (m *memory) Can(context.Context, string, spec.Preload, string) error { return m.fail }
 
 func (m *memory) Load(_ context.Context, id string, _ spec.Preload, _ string) error {
 	m.mu.Lock()

@@ -41,6 +41,7 @@ type journalState struct {
 type Held struct {
 	Run     Run          `json:"run"`
 	Service spec.Service `json:"service"`
+	Pool    string       `json:"pool"`
 }
 
 // Unit is one service in one pool on this node.
@@ -238,6 +239,29 @@ func (j *Journal) Held(id string) []Held {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.state.Held[id])
+}
+
+// AllHeld gives one of the things that were made ready for each unit.
+func (j *Journal) AllHeld() map[string]Held {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	all := make(map[string]Held)
+	for id, held := range j.state.Held {
+		all[id] = held[0]
+	}
+	return all
+}
+
+// Holds tells whether an unpacked release was made ready and not given up.
+func (j *Journal) Holds(dir string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, held := range j.state.Held {
+		if slices.ContainsFunc(held, func(h Held) bool { return h.Run.Dir == dir }) {
+			return true
+		}
+	}
+	return false
 }
 
 // DropUnit forgets a unit.

@@ -79,6 +79,9 @@ func (u *unit) stopOld(ctx context.Context) error {
 	}
 	running, err := u.runningNow(ctx, rt, inst)
 	if err != nil {
+		if ctx.Err() == nil {
+			u.abandon(ctx, err) // nothing was stopped; others need not wait for it
+		}
 		return err
 	}
 	if len(running) == 0 {
@@ -107,6 +110,7 @@ func (u *unit) stopOld(ctx context.Context) error {
 	for _, h := range running {
 		u.log.InfoContext(ctx, "stopping", "version", inst.Version, "handle", h, "why", move.why())
 		if err := rt.Stop(ctx, h, inst); err != nil {
+			u.say(ctx, leave.session, u.want, rollout.Replacing, err.Error())
 			return fmt.Errorf("stop the old version: %w", err)
 		}
 	}

@@ -14,8 +14,9 @@ type Preloader interface {
 	// May tells before a release is fetched whether files of at most so many
 	// bytes could be held beside those that are held now.
 	May(preload spec.Preload, atMost int64) error
-	// Can tells whether the files of an unpacked release fit.
-	Can(ctx context.Context, preload spec.Preload, dir string) error
+	// Can tells whether the files of an unpacked release fit, unless they are
+	// loaded under the ID already.
+	Can(ctx context.Context, id string, preload spec.Preload, dir string) error
 	Load(ctx context.Context, id string, preload spec.Preload, dir string) error
 	Unload(ctx context.Context, id string) error
 }
@@ -33,11 +34,11 @@ func (a *Agent) mayPreload(preload *spec.Preload, atMost int64) error {
 	return nil
 }
 
-func (a *Agent) canPreload(ctx context.Context, preload *spec.Preload, dir string) error {
+func (a *Agent) canPreload(ctx context.Context, id string, preload *spec.Preload, dir string) error {
 	if preload == nil {
 		return nil
 	}
-	if err := a.Preloader.Can(ctx, *preload, dir); err != nil {
+	if err := a.Preloader.Can(ctx, id, *preload, dir); err != nil {
 		return errors.Join(errUnfit, err)
 	}
 	return nil

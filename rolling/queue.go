@@ -37,14 +37,20 @@ func reportsOf(entries []consul.Entry, want Want) []reported {
 	return all
 }
 
+// waits tells whether an entry is the report of a node that waits for its turn.
+func waits(entry consul.Entry, want Want) bool {
+	reports := reportsOf([]consul.Entry{entry}, want)
+	return len(reports) == 1 && (reports[0].State == rollout.Staged || reports[0].State == rollout.Waiting)
+}
+
 // turn is what a look at the queue comes to.
 type turn struct {
 	// limit is how many nodes may be down at a time.
 	limit int
 	// hold is why nobody may go now; empty: somebody may.
 	hold string
-	// after is the node that must have gone before this one; empty: it is this
-	// one's turn.
+	// after is the node that must have taken its slot before this one; empty: it
+	// is this one's turn.
 	after string
 	begun bool // whether any node has gone already
 }
@@ -79,8 +85,8 @@ func lookAt(reports []reported, node, pool string, r spec.Roll, maxUnavailable i
 	if failed > r.MaxFailures {
 		t.hold = fmt.Sprintf("%d nodes failed, max_failures is %d", failed, r.MaxFailures)
 	}
-	if i := slices.Index(waiting, node); i >= t.limit {
-		t.after = waiting[i-t.limit]
+	if i := slices.Index(waiting, node); i > 0 {
+		t.after = waiting[i-1]
 	}
 	return t
 }

@@ -66,12 +66,12 @@ func TestLookAt_KnowsWhoseTurnItIs(t *testing.T) {
 		{"the head goes", in(staged, staged), "n0", spec.Roll{}, 1, turn{limit: 1}},
 		{"the next one waits for the head", in(staged, staged), "n1", spec.Roll{}, 1, turn{limit: 1, after: "n0"}},
 		{"who fetches is not in the queue", in(fetching, staged), "n1", spec.Roll{}, 1, turn{limit: 1}},
-		{"two may go", in(staged, waiting, staged), "n1", spec.Roll{}, 2, turn{limit: 2}},
-		{"the third waits for the first", in(staged, waiting, staged), "n2", spec.Roll{}, 2, turn{limit: 2, after: "n0"}},
+		{"one after the other, also where two may be down", in(staged, waiting, staged), "n1", spec.Roll{}, 2, turn{limit: 2, after: "n0"}},
+		{"the third waits for the second", in(staged, waiting, staged), "n2", spec.Roll{}, 2, turn{limit: 2, after: "n1"}},
 		{"who has gone is not in the queue", in(replacing, running, staged), "n2", spec.Roll{}, 1, turn{limit: 1, begun: true}},
 		{"a canary goes alone", in(staged, staged, staged), "n2", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 1, after: "n1"}},
 		{"others wait for the canary's proof", in(replacing, staged), "n1", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 1, begun: true}},
-		{"a proven canary lets all go", in(running, staged, staged), "n2", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 5, begun: true}},
+		{"a proven canary lets all go", in(running, staged, staged), "n1", spec.Roll{CanaryNodes: 1}, 5, turn{limit: 5, begun: true}},
 		{"one failure too many", in(broken, staged), "n1", spec.Roll{}, 1, turn{limit: 1, begun: true, hold: "1 nodes failed, max_failures is 0"}},
 		{"a failure that is allowed", in(broken, staged), "n1", spec.Roll{MaxFailures: 1}, 1, turn{limit: 1, begun: true}},
 	} {
@@ -100,7 +100,7 @@ func TestLookAt_NeverBlocks(t *testing.T) {
 				continue
 			}
 			got := lookAt(all, r.node, spec.Green, roll, down)
-			if (got.after == "") != (ahead < got.limit) {
+			if (got.after == "") != (ahead == 0) {
 				t.Fatalf("%s, with %d before it of %d at a time: %+v", r.node, ahead, got.limit, got)
 			}
 			if i := slices.IndexFunc(all, func(o reported) bool { return o.node == got.after }); i >= 0 && (!waits(all[i]) || all[i].node >= r.node) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"switchd/consul"
@@ -41,7 +42,7 @@ func (u *unit) reportOp(session *consul.Session, want Want, state rollout.Report
 // told notes what was reported along with something else.
 func (u *unit) told(session *consul.Session, want Want, state rollout.ReportState, why string) {
 	if want.Report {
-		u.reported, u.said, u.saidState, u.saidAt = u.reportKey(want), saidText(session, want, rollout.Report{State: state, Why: why}), state, time.Now()
+		u.reported, u.said, u.saidAt = u.reportKey(want), saidText(session, want, rollout.Report{State: state, Why: why}), time.Now()
 	}
 }
 
@@ -81,7 +82,8 @@ func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Wan
 	}
 	// What is waited for can change with every other node that goes. Those who
 	// read it need not see each of these changes, and each is a write.
-	if u.reported == key && u.saidState == r.State && r.State == rollout.Waiting && time.Since(u.saidAt) < progressReport {
+	former := saidText(session, want, rollout.Report{State: rollout.Waiting})
+	if u.reported == key && r.State == rollout.Waiting && strings.HasPrefix(u.said, former) && time.Since(u.saidAt) < progressReport {
 		return
 	}
 	if u.reported != key {
@@ -99,7 +101,7 @@ func (u *unit) tellEngine(ctx context.Context, session *consul.Session, want Wan
 		u.log.WarnContext(ctx, "report", "error", err)
 		return
 	}
-	u.reported, u.said, u.saidState, u.saidAt = key, text, r.State, time.Now()
+	u.reported, u.said, u.saidAt = key, text, time.Now()
 }
 
 // waits notes, for whoever looks at this node, what is waited for where no

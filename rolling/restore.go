@@ -24,7 +24,10 @@ var errNoWayBack = errors.New("the former version can't be started again")
 // again: other nodes must not wait for it.
 func (u *unit) restore(ctx context.Context) error {
 	move := u.state.Move
-	why := u.state.Refused.Why
+	why := "it failed"
+	if u.state.Refused != nil {
+		why = u.state.Refused.Why
+	}
 	if u.state.Running == nil {
 		if err := u.stopNew(ctx, *move); err != nil {
 			return err
@@ -42,6 +45,9 @@ func (u *unit) restore(ctx context.Context) error {
 			why += "; " + err.Error()
 			u.unstarted = true
 		case err != nil:
+			if session := u.agent.current(); session != nil {
+				u.say(ctx, session, u.want, rollout.Replacing, "puts the former version back: "+err.Error())
+			}
 			return err
 		}
 	}

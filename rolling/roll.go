@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"switchd/consul"
 	"switchd/pools"
 	"switchd/rollout"
@@ -23,36 +21,39 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	limit := s.Roll.MaxUnavailable.AtMost(members)
 	slots := u.agent.Keys.Slots(u.service, u.pool)
 
-	look, err := u.look(ctx, want)
+	if behind, err := u.stillBehind(ctx, want); err != nil {
+		return u.later(ctx, "look at the node before", err)
+	} else if behind {
+		return restEvery
+	}
+	held, err := u.agent.Consul.List(ctx, slots)
 	if err != nil {
-		return u.later(ctx, "look at the queue", err)
+		return u.later(ctx, "read the slots", err)
+	}
+	if why := full(held, session.ID(), limit); why != "" {
+		return u.awaitSlot(ctx, session, want, why)
 	}
 	begun := true
 	if want.Report {
-		t := lookAt(reportsOf(look.reports, want), u.agent.Node, u.pool, s.Roll, limit)
+		reports, err := u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
+		if err != nil {
+			return u.later(ctx, "read the queue", err)
+		}
+		t := lookAt(reportsOf(reports, want), u.agent.Node, u.pool, s.Roll, limit)
 		limit, begun = t.limit, t.begun
 		if t.hold != "" {
 			u.await(ctx, u.agent.Keys.Stagings(u.service, want.Version))
 			u.say(ctx, session, want, rollout.Waiting, t.hold)
 			return recheckEvery
 		}
-		if t.after != "" {
-			// Who does not pass needs no turn: its stop takes nothing away, and
-			// it may be what the quorum of the head of the queue waits for.
-			passes, err := u.agent.passing(ctx, u.service, u.pool)
-			if err != nil {
-				return u.later(ctx, "look at the node", err)
-			}
-			if passes {
-				u.await(ctx, u.agent.Keys.Staging(u.service, want.Version, t.after))
-				u.say(ctx, session, want, rollout.Staged, "")
-				// It may come to not pass without its process ending. In a
-				// large pool the looks are rarer, as they are dear.
-				return min(recheckEvery+time.Duration(len(look.reports))*20*time.Millisecond, restEvery)
-			}
+		if t.after != "" && u.passesHere(ctx) {
+			u.behind = u.agent.Keys.Staging(u.service, want.Version, t.after)
+			u.await(ctx, u.behind)
+			u.say(ctx, session, want, rollout.Staged, "")
+			return restEvery
 		}
 	}
-	if wait := u.stagger(look.slots, s.Roll.Stagger.Std(), begun); wait > 0 {
+	if wait := u.stagger(held, s.Roll.Stagger.Std(), begun); wait > 0 {
 		u.say(ctx, session, want, rollout.Waiting, fmt.Sprintf("for %s after the node before it (stagger)", s.Roll.Stagger))
 		return wait
 	}
@@ -69,22 +70,19 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 		}
 	}
 	u.slotless = false
-	slot, why, err := u.takeSlot(ctx, session, want, look.slots, limit)
+	slot, why, err := u.takeSlot(ctx, session, want, held, limit)
 	if err != nil {
 		return u.later(ctx, "take a slot", err)
 	}
 	if slot == "" {
 		u.slotless = true
-		u.await(ctx, slots)
-		u.say(ctx, session, want, rollout.Waiting, why)
-		return recheckEvery
+		return u.awaitSlot(ctx, session, want, why)
 	}
 	u.unwatch()
 	u.state.Move = &Move{Reason: want.Reason, Service: s, Slot: slot, Step: Stopping, Leave: want.Leave}
 	if !want.Leave {
 		u.state.Move.To = *u.staged
 	}
-	u.state.Maintained = true // it soon will be: one write of the journal is enough
 	u.save()
 	err = u.carryOn(ctx)
 	var refused *quorumError
@@ -100,25 +98,30 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	return 0
 }
 
-// looked is what a node sees of the others that roll.
-type looked struct{ reports, slots []consul.Entry }
-
-// look reads the queue and the slots, at the same time: the next node's turn
-// begins with it.
-func (u *unit) look(ctx context.Context, want Want) (looked, error) {
-	var l looked
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		l.slots, err = u.agent.Consul.List(ctx, u.agent.Keys.Slots(u.service, u.pool))
-		return err
-	})
-	if want.Report {
-		group.Go(func() (err error) {
-			l.reports, err = u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
-			return err
-		})
+// stillBehind tells whether the node that goes before this one still waits, so
+// that the whole queue need not be read. Who does not pass needs no turn: its
+// stop takes nothing away, and it may be what the quorum of the head of the
+// queue waits for.
+func (u *unit) stillBehind(ctx context.Context, want Want) (bool, error) {
+	if u.behind == "" || !want.Report {
+		return false, nil
 	}
-	return l, group.Wait()
+	entry, err := u.agent.Consul.Get(ctx, u.behind)
+	if err != nil {
+		return false, err
+	}
+	if waits(entry, want) && u.passesHere(ctx) {
+		u.await(ctx, u.behind)
+		return true, nil
+	}
+	u.behind = ""
+	return false, nil
+}
+
+func (u *unit) awaitSlot(ctx context.Context, session *consul.Session, want Want, why string) time.Duration {
+	u.await(ctx, u.agent.Keys.Slots(u.service, u.pool))
+	u.say(ctx, session, want, rollout.Waiting, why)
+	return recheckEvery
 }
 
 // quorumEvery is how soon a node looks again that the quorum does not let go.
@@ -149,8 +152,15 @@ func (u *unit) stagger(slots []consul.Entry, least time.Duration, begun bool) ti
 	return least - time.Since(u.takesAt)
 }
 
-// passing tells whether the node's own instance passes.
-func (a *Agent) passing(ctx context.Context, service, pool string) (bool, error) {
-	now, err := pools.ReadNode(ctx, a.Consul, service, a.Node)
-	return now[pool].Passing, err
+// passesHere tells whether the node's own instance passes, by the word of its own
+// Consul agent. That is a hint only: before anything is stopped, the catalog is
+// asked.
+func (u *unit) passesHere(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	passes, err := pools.PassesHere(ctx, u.agent.Consul, u.service, u.pool)
+	if err != nil {
+		u.log.WarnContext(ctx, "ask the local Consul agent", "error", err)
+	}
+	return passes || err != nil
 }

@@ -67,6 +67,25 @@ func (a *Agent) members(ctx context.Context, s spec.Service, pool string) (int, 
 	return len(nodes), err
 }
 
+// full is why no slot can be taken, "" if one may be.
+func full(slots []consul.Entry, session string, limit int) string {
+	var holders []string
+	for _, e := range slots {
+		if e.Session == session {
+			return ""
+		}
+		if e.Session != "" {
+			holders = append(holders, string(e.Value))
+		}
+	}
+	if len(holders) < limit {
+		return ""
+	}
+	return taken(holders)
+}
+
+func taken(holders []string) string { return "all slots are taken, by " + strings.Join(holders, ", ") }
+
 // takeSlot tries once to take one of the pool's slots, and reports it in the
 // same write. The key is "" with the reason when that is not possible now.
 func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want, slots []consul.Entry, limit int) (key, why string, err error) {
@@ -82,7 +101,7 @@ func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want,
 		}
 	}
 	if len(held) >= limit {
-		return "", "all slots are taken, by " + strings.Join(holders, ", "), nil
+		return "", taken(holders), nil // the limit of canaries may be lower
 	}
 	for n := range limit {
 		key := u.agent.Keys.Slot(u.service, u.pool, n)
@@ -106,7 +125,7 @@ func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want,
 		}
 		holders = append(holders, "somebody who was faster, or a lock-delay")
 	}
-	return "", "all slots are taken, by " + strings.Join(holders, ", "), nil
+	return "", taken(holders), nil
 }
 
 // foresee tells what the quorum would say if this node took a slot now.

@@ -3,6 +3,7 @@ package rolling
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -142,6 +143,10 @@ func (u *unit) bring(ctx context.Context, version string, f *fetch) (Run, error)
 	if err != nil {
 		return Run{}, err
 	}
+	// What is signed is what is asked for, whoever has filed it.
+	if manifest.Service != u.service || manifest.Version != version {
+		return Run{}, fmt.Errorf("%w: asked for %s %s, the manifest is of %s", artifact.ErrUntrusted, u.service, version, manifest)
+	}
 	f.of(manifest.SHA256)
 	if err := u.agent.mayPreload(s.Preload, manifest.Unpacked); err != nil {
 		return Run{}, err
@@ -151,7 +156,7 @@ func (u *unit) bring(ctx context.Context, version string, f *fetch) (Run, error)
 		return Run{}, err
 	}
 	run := Run{Version: version, Release: manifest.SHA256, Dir: dir}
-	if err := u.agent.canPreload(ctx, s.Preload, dir); err != nil {
+	if err := u.agent.canPreload(ctx, u.preloadID(run), s.Preload, dir); err != nil {
 		return Run{}, err
 	}
 	rt, err := u.agent.runtime(s.Runtime.Kind)
@@ -159,7 +164,7 @@ func (u *unit) bring(ctx context.Context, version string, f *fetch) (Run, error)
 		return Run{}, errors.Join(errUnfit, err)
 	}
 	// Noted first, so that nothing of it is left behind for ever.
-	if err := u.agent.journal.Hold(u.id, Held{Run: run, Service: s}); err != nil {
+	if err := u.agent.journal.Hold(u.id, Held{Run: run, Service: s, Pool: u.pool}); err != nil {
 		return Run{}, err
 	}
 	err = rt.Stage(ctx, u.instance(s, run))

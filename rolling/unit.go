@@ -45,7 +45,8 @@ type unit struct {
 	unstarted    bool               // what is to run could not be started: it is staged anew
 	watching     context.CancelFunc // of what is waited for
 	watchedFor   string
-	refused      bool // by the quorum, the last time
+	behind       string // the report of the node whose turn comes before
+	refused      bool   // by the quorum, the last time
 	takes        uint64
 	takesAt      time.Time     // when takes was seen to change
 	watched      runner.Handle // what waits for its end
@@ -59,7 +60,6 @@ type unit struct {
 	reported     string // the key of the last report, to be taken back
 	said         string // its text
 	saidAt       time.Time
-	saidState    rollout.ReportState
 }
 
 // The pace of a unit.
@@ -174,6 +174,11 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 	u.want = u.wanted(ctx)
 	want := u.want
 	u.dropOldFetch(want)
+	if u.staged != nil && u.stagedFor != want.Reason {
+		// Before anything else is made ready: there may not be room for three.
+		u.staged = nil
+		u.giveUp(ctx)
+	}
 	if err := u.freeSlots(ctx, session); err != nil {
 		u.log.WarnContext(ctx, "give back the slots", "error", err)
 		return retryEvery
@@ -188,7 +193,10 @@ func (u *unit) follow(ctx context.Context) time.Duration {
 	case want.Version == "":
 		u.unwatch()
 		u.retract(ctx)
-		return min(u.restart(), max(time.Until(u.conformAt), time.Millisecond))
+		if conforms(WantOf(u.pool, u.order.deploy), u.order.deploy) {
+			return min(u.restart(), max(time.Until(u.conformAt), 100*time.Millisecond))
+		}
+		return u.restart()
 	case u.state.Refused != nil && u.state.Refused.Reason == want.Reason:
 		u.unwatch()
 		u.say(ctx, session, want, rollout.Broken, u.state.Refused.Why)

@@ -59,8 +59,7 @@ func (p *plan) staging() Decision {
 // They decide by themselves whose turn it is. A node that failed runs its
 // former version again and is done with; too many of them end the rollout.
 func (p *plan) rolling(pool string, members []string) Decision {
-	var running int
-	var open, busy []string
+	var running, open, busy, away []string
 	broken := p.broken(pool)
 	for _, node := range members {
 		report := p.Reports[node]
@@ -70,12 +69,14 @@ func (p *plan) rolling(pool string, members []string) Decision {
 		case ours && report.State == Broken:
 			// counted above
 		case found && in.Passing && in.Version == p.record.Version:
-			running++
+			running = append(running, node)
 		case p.alive(pool, node):
 			open = append(open, node)
 			if ours && report.State == Replacing {
 				busy = append(busy, node)
 			}
+		default:
+			away = append(away, node)
 		}
 	}
 	if len(broken) > p.Spec.Roll.MaxFailures {
@@ -85,16 +86,20 @@ func (p *plan) rolling(pool string, members []string) Decision {
 		}
 		return p.fail(why)
 	}
-	if len(open) == 0 && running >= p.Quorum(pool) {
+	if len(open) == 0 && len(running) >= p.Quorum(pool) {
 		if len(broken) > 0 {
 			p.record.note(p.now, "rolled but for those that may fail: "+p.tooMany(broken, "failed with "+p.record.Version))
 		}
 		if p.record.Phase == Converging {
 			return p.finish("both pools run " + p.record.Version)
 		}
+		if len(away) > 0 {
+			p.record.note(p.now, "left out, away since it was staged: "+list(away))
+		}
+		p.leaveOut(running)
 		return p.enter(Smoke)
 	}
-	what := fmt.Sprintf("for %s to run %s (%d of %d nodes do", list(open), p.record.Version, running, len(members))
+	what := fmt.Sprintf("for %s to run %s (%d of %d nodes do", list(open), p.record.Version, len(running), len(members))
 	if len(busy) > 0 {
 		what += "; now " + list(busy)
 	}
@@ -102,6 +107,17 @@ func (p *plan) rolling(pool string, members []string) Decision {
 		what += "; failed: " + list(broken)
 	}
 	return p.wait(what + ")" + p.reasons(open))
+}
+
+// leaveOut keeps those members that run the version for the gates to look at.
+// The others are left out: they catch up by themselves.
+func (p *plan) leaveOut(running []string) {
+	for _, node := range p.record.Members {
+		if !slices.Contains(running, node) {
+			p.record.LeftOut = append(p.record.LeftOut, node)
+		}
+	}
+	p.record.Members = running
 }
 
 // broken are the nodes on which the version has failed, as the agents count

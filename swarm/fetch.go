@@ -129,7 +129,7 @@ func (s *Swarm) fromSwarm(ctx context.Context, m artifact.Manifest, dst string, 
 		}
 	}
 	s.leave(sh)
-	if errors.Is(err, artifact.ErrDigest) || errors.Is(err, errNobody) || errors.Is(err, artifact.ErrNoRoom) {
+	if errors.Is(err, artifact.ErrDigest) || errors.Is(err, artifact.ErrNoRoom) {
 		err = errors.Join(err, remove(part)) // Nothing of it is of use, or its room is.
 	}
 	return err

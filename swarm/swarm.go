@@ -106,6 +106,11 @@ func Open(cfg Config) (*Swarm, error) {
 	}
 	s := &Swarm{cfg: cfg, self: cfg.Self, gate: gate, links: links, shares: map[string]*share{}}
 	s.self.Addr = reachable(gate.Addr(), cfg.Self.Addr)
+	if s.self.Addr.Addr().IsUnspecified() || !s.self.Addr.IsValid() {
+		err := fmt.Errorf("open swarm: it listens on all addresses (%s); say which one others reach it at, such as 10.0.0.7:%d",
+			cfg.Listen, s.self.Addr.Port())
+		return nil, errors.Join(err, gate.close())
+	}
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	s.client, err = torrent.NewClient(s.clientConfig())
 	if err != nil {

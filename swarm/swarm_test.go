@@ -8,8 +8,10 @@ import (
 	"flag"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -243,3 +245,20 @@ func TestFetch_SpreadsAnArchiveOverFiveNodesFromOneSeed(t *testing.T) {
 
 // fetcherVar makes the test binary a fetcher that can be killed.
 const fetcherVar = "SWARM_TEST_FETCHER"
+
+func TestOpen_WantsAnAddressThatOthersCanReach(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t, newTown(), "a")
+	cfg.Listen, cfg.Self.Addr = "[::]:0", netip.AddrPort{}
+	s, err := swarm.Open(cfg)
+	if err == nil {
+		t.Errorf("it tells others to reach it at %v", s.Self().Addr)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if !strings.Contains(err.Error(), "it listens on all addresses ([::]:0); say which one") {
+		t.Errorf("got %v, want the way out", err)
+	}
+}

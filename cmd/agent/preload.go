@@ -21,7 +21,10 @@ func (p preloader) May(preload spec.Preload, _ int64) error {
 }
 
 // Can tells whether the files of an unpacked release fit.
-func (p preloader) Can(_ context.Context, preload spec.Preload, dir string) error {
+func (p preloader) Can(ctx context.Context, id string, preload spec.Preload, dir string) error {
+	if pinned, err := p.pinner.Find(ctx, id); err == nil && len(pinned) > 0 {
+		return nil // a former agent has brought it there
+	}
 	files, err := find(preload, dir)
 	if err != nil {
 		return err

@@ -39,6 +39,10 @@ func (c *runCmd) releases(a *app, client *consul.Client, self consul.Node, trust
 		&http.Client{Transport: &http.Transport{}}, log)
 	var fetcher artifact.Fetcher = origin
 	root := filepath.Join(a.flags.Data, "releases")
+	// Services that run as other users have to get through to their release.
+	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // see above
+		return nil, fmt.Errorf("make the releases' directory: %w", err)
+	}
 	if err := os.MkdirAll(artifact.Archives(root), 0o700); err != nil {
 		return nil, fmt.Errorf("make the releases' directory: %w", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,11 +82,13 @@ func (c *runCmd) Run(a *app) error {
 		TTL:       c.SessionTTL, LockDelay: c.LockDelay, Presence: presence, Log: log,
 	}
 	log.Info("agent runs", "env", a.flags.Env, "address", self.Address, "data", a.flags.Data, "version", version)
+	ctx, stop := context.WithCancel(a.ctx)
 	var work sync.WaitGroup
-	work.Go(func() { releases.seed(a.ctx) })
-	work.Go(func() { releases.prune(a.ctx, agent) })
-	work.Go(func() { releases.keepProgress(a.ctx, a.flags.Data) })
-	err = agent.Run(a.ctx)
+	work.Go(func() { releases.seed(ctx) })
+	work.Go(func() { releases.prune(ctx, agent) })
+	work.Go(func() { releases.keepProgress(ctx, a.flags.Data) })
+	err = agent.Run(ctx)
+	stop()
 	work.Wait()
 	log.Info("agent ends; services run on")
 	return errors.Join(err, releases.close())
@@ -104,7 +107,12 @@ func (c *runCmd) self(a *app, client *consul.Client, log *slog.Logger) (consul.N
 			if c.Address != "" {
 				node.Address = c.Address
 			}
-			return node, rememberNode(file, node)
+			if err := rememberNode(file, node); err != nil {
+				// What must be remembered for a start without Consul is no
+				// reason not to start with it.
+				log.Warn("a start without Consul would not know this node", "error", err)
+			}
+			return node, nil
 		}
 		if a.ctx.Err() != nil {
 			return node, a.ctx.Err()

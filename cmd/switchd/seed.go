@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -46,7 +47,11 @@ func (s *server) seeder() (*seeder, error) {
 		return nil, err
 	}
 	self := swarm.Member{Node: s.cmd.Name, Rack: s.cmd.Rack, Has: true}
-	if at, err := netip.ParseAddr(s.cmd.Advertise); err == nil {
+	host := s.cmd.Advertise
+	if host == "" {
+		host, _, _ = net.SplitHostPort(s.cmd.HTTPListen)
+	}
+	if at, err := netip.ParseAddr(host); err == nil {
 		self.Addr = netip.AddrPortFrom(at, 0)
 	}
 	seeder.swarm, err = swarm.Open(swarm.Config{
@@ -66,13 +71,19 @@ func (s *seeder) handler(keys artifact.TrustedKeys) http.Handler {
 	return artifact.NewHandler(s.store, artifact.Policy{Keys: keys}, s.log)
 }
 
-// announce writes into the replica's registration where it seeds.
-func (s *seeder) announce() {
+// announce writes into the replica's registration where it seeds. Which
+// datacenter that is, Consul knows; nodes elsewhere ask others first.
+func (s *seeder) announce(ctx context.Context) {
 	if s.swarm == nil {
 		return
 	}
 	self := s.swarm.Self()
-	s.self.Swarm, s.self.Fingerprint, s.self.Datacenter, s.self.Rack = self.Addr.String(), self.Fingerprint, self.Datacenter, self.Rack
+	s.self.Swarm, s.self.Fingerprint, s.self.Rack = self.Addr.String(), self.Fingerprint, self.Rack
+	if node, err := s.ledger.Consul.Self(ctx); err == nil {
+		s.self.Datacenter = node.Datacenter
+	} else {
+		s.log.WarnContext(ctx, "the datacenter is not known to others", "error", err)
+	}
 }
 
 // run seeds and sweeps until ctx ends.
@@ -115,7 +126,13 @@ func (s *seeder) offer(ctx context.Context, m artifact.Manifest) {
 	if m.InfoHash == "" || offered || !s.store.Has(m.SHA256) {
 		return
 	}
-	if err := s.swarm.Seed(ctx, m); err != nil {
+	err := s.swarm.Seed(ctx, m)
+	if errors.Is(err, artifact.ErrDigest) {
+		// It has changed since it was stored. Without it, publishing the same
+		// again brings it back.
+		err = errors.Join(err, s.store.Remove(m.SHA256))
+	}
+	if err != nil {
 		s.log.WarnContext(ctx, "seed", "service", m.Service, "version", m.Version, "error", err)
 		return
 	}

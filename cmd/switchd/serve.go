@@ -112,7 +112,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.self, err = s.replica(listener.Addr().String(), s.dns.Addrs()[0]); err != nil {
 		return err
 	}
-	seeder.announce()
+	seeder.announce(ctx)
 	if err := s.alone(ctx); err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ func (l *local) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
+	case strings.HasPrefix(path, "health/service/id/"):
+		return l.health(r, strings.TrimPrefix(path, "health/service/id/"))
 	case path == "services":
 		return l.list(r)
 	case path == "service/register":
@@ -93,6 +95,17 @@ func (l *local) turnFrom(at int) {
 // renewals of sessions are not.
 func writes(r *http.Request) bool {
 	return r.Method != http.MethodGet && !strings.HasPrefix(r.URL.Path, "/v1/session/renew/")
+}
+
+func (l *local) health(r *http.Request, id string) (*http.Response, error) {
+	s := l.services[id]
+	switch {
+	case s == nil:
+		return answer(r, http.StatusNotFound, `{"AggregatedStatus":"critical"}`), nil
+	case s.maintenance != "" || s.status != api.HealthPassing:
+		return answer(r, http.StatusServiceUnavailable, `{"AggregatedStatus":"critical"}`), nil
+	}
+	return answer(r, http.StatusOK, `{"AggregatedStatus":"passing"}`), nil
 }
 
 func (l *local) list(r *http.Request) (*http.Response, error) {

@@ -573,7 +573,12 @@ func (h *holding) Read(p []byte) (int, error) {
 
 func (h *holding) gone() error {
 	for {
-		if _, err := h.ReadCloser.Read(make([]byte, 64<<10)); err != nil {
+		_, err := h.ReadCloser.Read(make([]byte, 64<<10))
+		if errors.Is(err, io.EOF) {
+			<-h.ctx.Done() // all was sent before the client could be killed
+			return h.ctx.Err()
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -68,12 +68,12 @@ type answer struct {
 	counts bool // it must show the switch, and doesn't
 }
 
-// ask asks one replica until it shows the switch, for a second at most.
+// ask asks one replica until it shows the switch, for two seconds at most.
 func ask(ctx context.Context, r replica.Replica, name, pool string) answer {
 	if r.DNS == "" {
 		return answer{text: r.Name + " serves no DNS"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	var last answer
 	for {
@@ -84,7 +84,7 @@ func ask(ctx context.Context, r replica.Replica, name, pool string) answer {
 		case err == nil:
 			last = answer{text: fmt.Sprintf("%s (%s) still answers %s", r.Name, r.DNS, got), counts: true}
 		case last.text != "" && ctx.Err() != nil:
-			// The second is over; what was learned before it stands.
+			// The time is over; what was learned before it stands.
 		default:
 			last = answer{text: fmt.Sprintf("%s (%s) does not answer: %v", r.Name, r.DNS, err), counts: r.Passing}
 			if !r.Passing {

@@ -149,7 +149,8 @@ func (c *Client) ServiceOn(ctx context.Context, name, node string) ([]*api.Servi
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
 	action := fmt.Sprintf("read the health of service %s on %s", name, node)
-	found, _, err := c.api.Catalog().Node(node, consistent(ctx))
+	// Not Catalog.Node: it holds the IDs of services to the ACL rules for names.
+	found, _, err := c.api.Catalog().NodeServiceList(node, consistent(ctx))
 	if err != nil || found == nil {
 		return nil, wrap(action, err)
 	}

@@ -223,10 +223,41 @@ func (s *Stager) Prune(ctx context.Context, r Retention) ([]Pruned, error) {
 			pruned, errs = append(pruned, one...), append(errs, err)
 		}
 	}
-	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+	parts, err := s.dropParts(r.MinAge)
+	pruned = append(pruned, parts...)
+	if err := errors.Join(append(errs, err, ctx.Err())...); err != nil {
 		return pruned, fmt.Errorf("prune the releases: %w", err)
 	}
 	return pruned, nil
+}
+
+// dropParts removes what fetches that were given up have left: each has the
+// room of a whole archive.
+func (s *Stager) dropParts(minAge time.Duration) ([]Pruned, error) {
+	entries, err := os.ReadDir(s.archives.dir)
+	if err != nil {
+		return nil, err
+	}
+	var pruned []Pruned
+	var errs []error
+	for _, e := range entries {
+		digest, suffix, _ := strings.Cut(e.Name(), ".")
+		if suffix = "." + suffix; suffix != partSuffix && suffix != SwarmPartSuffix || !digestPattern.MatchString(digest) || !olderThan(e, minAge) {
+			continue
+		}
+		done, free := s.tryTurn(short(digest))
+		if !free {
+			continue // somebody goes on with it
+		}
+		path := filepath.Join(s.archives.dir, e.Name())
+		if err := os.Remove(path); err != nil {
+			errs = append(errs, err)
+		} else {
+			pruned = append(pruned, Pruned{Path: path})
+		}
+		done()
+	}
+	return pruned, errors.Join(errs...)
 }
 
 // prune removes an unpacked release that nobody stages or needs.

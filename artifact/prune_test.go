@@ -319,3 +319,38 @@ func TestStaged_ReadsWhatDirWrites(t *testing.T) {
 		}
 	})
 }
+
+func TestStager_PrunesWhatAFetchThatWasGivenUpHasLeft(t *testing.T) {
+	t.Parallel()
+	r := newRelease(t, 1000)
+	root := t.TempDir()
+	s, err := artifact.NewStager(root, r.keys, nil)
+	must(t, err)
+	archives := artifact.Archives(root)
+	name := func(digit, suffix string) string { return filepath.Join(archives, strings.Repeat(digit, 64)+suffix) }
+	old := []string{name("1", ".part"), name("2", artifact.SwarmPartSuffix)}
+	stay := []string{name("3", ".part"), name("4", artifact.SwarmPartSuffix), filepath.Join(archives, "strange.part")}
+	for _, path := range slices.Concat(old, stay) {
+		write(t, path, "half", 0o600)
+	}
+	for _, path := range append(old, stay[2]) {
+		age(t, path, 2*time.Hour)
+	}
+	pruned, err := s.Prune(within(t), artifact.Retention{
+		Needed: func(artifact.Staged) bool { return false }, Published: func(artifact.Staged) bool { return true },
+	})
+	must(t, err)
+	if len(pruned) != len(old) {
+		t.Errorf("pruned %v, want %v", pruned, old)
+	}
+	for _, path := range old {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s is still there", path)
+		}
+	}
+	for _, path := range stay {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -19,7 +19,7 @@ func (p *plan) queued() Decision {
 // staging waits until all nodes of the pool that are alive have the version,
 // but for those that may fail.
 func (p *plan) staging() Decision {
-	var staged, missing, away []string
+	var staged, missing, stuck, away []string
 	broken := p.broken(p.record.Pool)
 	for _, m := range p.Members[p.record.Pool] {
 		report := p.Reports[m.Node]
@@ -31,11 +31,18 @@ func (p *plan) staging() Decision {
 			staged = append(staged, m.Node)
 		case !m.Alive:
 			away = append(away, m.Node)
+		case fits && report.Why != "":
+			stuck = append(stuck, m.Node) // a full disk, say; it goes on trying
 		default:
 			missing = append(missing, m.Node)
 		}
 	}
 	quorum := p.Quorum(p.record.Pool)
+	// Those that can't get the version are waited for, unless all others have it
+	// and so many may fail.
+	if len(missing) > 0 || len(staged) < quorum || len(broken)+len(stuck) > p.Spec.Roll.MaxFailures {
+		missing, stuck = append(missing, stuck...), nil
+	}
 	switch {
 	case len(broken) > p.Spec.Roll.MaxFailures:
 		return p.fail(p.tooMany(broken, "could not stage "+p.record.Version))
@@ -45,12 +52,15 @@ func (p *plan) staging() Decision {
 	case len(staged) < quorum:
 		return p.wait(fmt.Sprintf("for nodes of pool %s: %d of its quorum of %d are there (away: %s)", p.record.Pool, len(staged), quorum, list(away)))
 	}
-	p.record.Members, p.record.LeftOut = staged, append(away, broken...)
+	p.record.Members, p.record.LeftOut = staged, slices.Concat(away, broken, stuck)
 	if len(away) > 0 {
 		p.record.note(p.now, "left out, away from the start: "+list(away))
 	}
 	if len(broken) > 0 {
 		p.record.note(p.now, "left out: "+p.tooMany(broken, "could not stage "+p.record.Version))
+	}
+	if len(stuck) > 0 {
+		p.record.note(p.now, "left out: "+p.tooMany(stuck, "does not get "+p.record.Version))
 	}
 	return p.enter(Rolling)
 }

@@ -63,19 +63,19 @@ const (
 )
 
 // Member returns whose fingerprint it is, and false if it is nobody's.
-func (o *Of) Member(ctx context.Context, print string) (swarm.Member, bool, error) {
+func (o *Of) Member(ctx context.Context, whose string) (swarm.Member, bool, error) {
 	all, at, err := o.members(ctx, maxAge)
 	if err != nil {
 		return swarm.Member{}, false, err
 	}
-	if m, found := all[print]; found && m.Addr.IsValid() {
+	if m, found := all[whose]; found && m.Addr.IsValid() {
 		return m, true, nil
 	}
 	if time.Since(at) < minAge {
 		return swarm.Member{}, false, nil
 	}
 	all, _, err = o.members(ctx, minAge) // it may have come since
-	m := all[print]
+	m := all[whose]
 	return m, m.Addr.IsValid(), err
 }
 

@@ -117,7 +117,10 @@ func Maintain(ctx context.Context, c *consul.Client, service, pool, why string, 
 // is no error.
 func Deregister(ctx context.Context, c *consul.Client, service, pool string) error {
 	err := c.API().Agent().ServiceDeregisterOpts(ID(service, pool), (&api.QueryOptions{}).WithContext(ctx))
-	if status, ok := errors.AsType[api.StatusError](err); err != nil && !(ok && status.Code == http.StatusNotFound) {
+	if status, ok := errors.AsType[api.StatusError](err); ok && status.Code == http.StatusNotFound {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("deregister %s: %w", ID(service, pool), err)
 	}
 	return nil

@@ -93,7 +93,7 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 		u.say(ctx, session, want, rollout.Waiting, refused.why)
 		return quorumEvery
 	case err != nil:
-		return u.later(ctx, "replacement interrupted, going on", err)
+		return u.later(ctx, "end the replacement, which goes on", err)
 	}
 	return 0
 }
@@ -128,7 +128,7 @@ func (u *unit) awaitSlot(ctx context.Context, session *consul.Session, want Want
 const quorumEvery = time.Second
 
 func (u *unit) later(ctx context.Context, what string, err error) time.Duration {
-	u.log.WarnContext(ctx, what, "error", err)
+	u.log.WarnContext(ctx, "not rolled yet", "could_not", what, "error", err)
 	return retryEvery
 }
 

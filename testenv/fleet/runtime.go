@@ -32,9 +32,13 @@ type run struct {
 
 var _ runner.Runtime = (*runtime)(nil)
 
-func (r *runtime) Stage(context.Context, runner.Instance) error   { return nil }
+// Stage has nothing to make ready.
+func (r *runtime) Stage(context.Context, runner.Instance) error { return nil }
+
+// Cleanup has nothing to remove.
 func (r *runtime) Cleanup(context.Context, runner.Instance) error { return nil }
 
+// Start begins to answer health checks.
 func (r *runtime) Start(ctx context.Context, inst runner.Instance) (runner.Handle, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", inst.Command[0])
 	if err != nil {
@@ -63,6 +67,7 @@ func (r *runtime) Start(ctx context.Context, inst runner.Instance) (runner.Handl
 	return now.handle, nil
 }
 
+// Find gives what answers now.
 func (r *runtime) Find(context.Context, runner.Instance) ([]runner.Handle, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,12 +77,14 @@ func (r *runtime) Find(context.Context, runner.Instance) ([]runner.Handle, error
 	return []runner.Handle{r.runs.handle}, nil
 }
 
+// Status tells whether it answers.
 func (r *runtime) Status(_ context.Context, h runner.Handle) (runner.Status, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return runner.Status{Running: r.runs != nil && r.runs.handle == h}, nil
 }
 
+// Stop ends the answers at once.
 func (r *runtime) Stop(_ context.Context, h runner.Handle, _ runner.Instance) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,6 +98,7 @@ func (r *runtime) Stop(_ context.Context, h runner.Handle, _ runner.Instance) er
 	return err
 }
 
+// Wait returns when the answers have ended.
 func (r *runtime) Wait(ctx context.Context, h runner.Handle) error {
 	r.mu.Lock()
 	now := r.runs

@@ -230,20 +230,20 @@ func (l *Ledger) Release(ctx context.Context, service, version string) (artifact
 	if entry.Index == 0 {
 		return artifact.Manifest{}, fmt.Errorf("%w %s of %s", ErrUnknownRelease, version, service)
 	}
+	return l.manifest(entry)
+}
+
+// manifest reads what a release's key holds. A signature says what a manifest
+// is of; filed under another key, it would have another release run.
+func (l *Ledger) manifest(entry consul.Entry) (artifact.Manifest, error) {
 	m, err := artifact.ParseManifest(entry.Value)
 	if err != nil {
 		return m, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
 	}
-	return m, l.filed(entry.Key, m)
-}
-
-// filed tells whether a manifest is the one of its key. A signature says what a
-// manifest is of; filed elsewhere, it would have another release run.
-func (l *Ledger) filed(key string, m artifact.Manifest) error {
-	if want := l.Keys.Release(m.Service, m.Version); key != want {
-		return fmt.Errorf("%s in Consul holds the manifest of %s; publish the release again", key, m)
+	if entry.Key != l.Keys.Release(m.Service, m.Version) {
+		return m, fmt.Errorf("%s in Consul holds the manifest of %s; publish the release again", entry.Key, m)
 	}
-	return nil
+	return m, nil
 }
 
 // listByAge lists the entries under a prefix, the oldest first.
@@ -264,9 +264,9 @@ func (l *Ledger) Releases(ctx context.Context, service string) ([]artifact.Manif
 	}
 	releases := make([]artifact.Manifest, 0, len(entries))
 	for _, entry := range entries {
-		m, err := artifact.ParseManifest(entry.Value)
+		m, err := l.manifest(entry)
 		if err != nil {
-			return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+			return nil, err
 		}
 		releases = append(releases, m)
 	}

@@ -116,9 +116,9 @@ func (l *Ledger) inUse(ctx context.Context, service string) (inUse, error) {
 		}
 		slices.SortFunc(entries, func(a, b consul.Entry) int { return cmp.Compare(b.Created, a.Created) })
 		for _, entry := range entries {
-			m, err := artifact.ParseManifest(entry.Value)
+			m, err := l.manifest(entry)
 			if err != nil {
-				return fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
+				return err
 			}
 			u.releases = append(u.releases, Published{Manifest: m, index: entry.Index, created: entry.Created})
 		}
@@ -198,11 +198,8 @@ func (l *Ledger) Manifests(ctx context.Context) ([]artifact.Manifest, error) {
 	manifests := make([]artifact.Manifest, 0, len(entries))
 	keys := make(map[string]bool, len(entries))
 	for _, entry := range entries {
-		m, err := artifact.ParseManifest(entry.Value)
+		m, err := l.manifest(entry)
 		if err != nil {
-			return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
-		}
-		if err := l.filed(entry.Key, m); err != nil {
 			return nil, err
 		}
 		manifests, keys[entry.Key] = append(manifests, m), true

@@ -91,17 +91,23 @@ func (c *Client) Get(ctx context.Context, key string) (Entry, error) {
 // List reads all keys under a prefix consistently, in the order of their
 // names.
 func (c *Client) List(ctx context.Context, prefix string) ([]Entry, error) {
+	entries, _, err := c.list(ctx, prefix)
+	return entries, wrap("list "+prefix, err)
+}
+
+func (c *Client) list(ctx context.Context, prefix string) ([]Entry, *api.QueryMeta, error) {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
-	pairs, _, err := c.api.KV().List(prefix, consistent(ctx))
-	if err != nil {
-		return nil, wrap("list "+prefix, err)
-	}
+	pairs, meta, err := c.api.KV().List(prefix, consistent(ctx))
+	return entriesOf(pairs), meta, err
+}
+
+func entriesOf(pairs api.KVPairs) []Entry {
 	entries := make([]Entry, 0, len(pairs))
 	for _, p := range pairs {
 		entries = append(entries, entryOf(p))
 	}
-	return entries, nil
+	return entries
 }
 
 // Delete deletes a key, whoever wrote it last.
@@ -132,13 +138,14 @@ func (c *Client) Folders(ctx context.Context, prefix string) ([]string, error) {
 
 // Service reads the instances of a service with their checks, consistently.
 func (c *Client) Service(ctx context.Context, name string) ([]*api.ServiceEntry, error) {
+	entries, _, err := c.service(ctx, name)
+	return entries, wrap("read the health of service "+name, err)
+}
+
+func (c *Client) service(ctx context.Context, name string) ([]*api.ServiceEntry, *api.QueryMeta, error) {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
-	entries, _, err := c.api.Health().Service(name, "", false, consistent(ctx))
-	if err != nil {
-		return nil, wrap("read the health of service "+name, err)
-	}
-	return entries, nil
+	return c.api.Health().Service(name, "", false, consistent(ctx))
 }
 
 // ServiceOn reads a service's instances on one node with their checks,

@@ -91,11 +91,7 @@ func nextIndex(old, seen uint64) uint64 {
 func (c *Client) WatchPrefix(ctx context.Context, prefix string, each func(Seen[[]Entry])) {
 	Watch(ctx, func(q *api.QueryOptions) ([]Entry, *api.QueryMeta, error) {
 		pairs, meta, err := c.api.KV().List(prefix, q)
-		entries := make([]Entry, 0, len(pairs))
-		for _, p := range pairs {
-			entries = append(entries, entryOf(p))
-		}
-		return entries, meta, err
+		return entriesOf(pairs), meta, err
 	}, each)
 }
 

@@ -15,26 +15,17 @@ var errPart = errors.New("the token may see only a part of it, and what can't be
 // anonymous token Consul doesn't tell.
 // Source: https://developer.hashicorp.com/consul/api-docs/api-structure#results-filtered-by-acls
 func (c *Client) ListWhole(ctx context.Context, prefix string) ([]Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
-	defer cancel()
-	pairs, meta, err := c.api.KV().List(prefix, consistent(ctx))
+	entries, meta, err := c.list(ctx, prefix)
 	if err = whole("list "+prefix, meta, err); err != nil {
 		return nil, err
-	}
-	entries := make([]Entry, 0, len(pairs))
-	for _, p := range pairs {
-		entries = append(entries, entryOf(p))
 	}
 	return entries, nil
 }
 
 // ServiceWhole is Service in the same way.
 func (c *Client) ServiceWhole(ctx context.Context, name string) ([]*api.ServiceEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
-	defer cancel()
-	action := "read the health of service " + name
-	entries, meta, err := c.api.Health().Service(name, "", false, consistent(ctx))
-	if err = whole(action, meta, err); err != nil {
+	entries, meta, err := c.service(ctx, name)
+	if err = whole("read the health of service "+name, meta, err); err != nil {
 		return nil, err
 	}
 	return entries, nil

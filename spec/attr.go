@@ -115,90 +115,70 @@ func texts(name string, to *[]string, r rule, distinct bool) attr {
 }
 
 func textMap(name string, to *map[string]string, key, value rule) attr {
-	return attr{name: name, to: to, set: func(v cty.Value) *fault {
-		if !v.Type().IsObjectType() && !v.Type().IsMapType() {
-			return &fault{want: "an object, such as { key = \"value\" }", got: v}
+	return object(name, to, `"value"`, key, func(v cty.Value) (string, *fault) {
+		s, ok := str(v)
+		if !ok || !value.ok(s) {
+			return "", &fault{want: value.want, got: v, hint: value.hint(s)}
 		}
-		items := v.AsValueMap()
-		var m map[string]string
-		for _, k := range slices.Sorted(maps.Keys(items)) {
-			if !key.ok(k) {
-				return &fault{element: k, key: true, want: key.want, got: cty.StringVal(k)}
-			}
-			s, ok := str(items[k])
-			if !ok || !value.ok(s) {
-				return &fault{element: k, want: value.want, got: items[k], hint: value.hint(s)}
-			}
-			if m == nil {
-				m = make(map[string]string, len(items))
-			}
-			m[k] = s
-		}
-		*to = m
-		return nil
-	}}
-}
-
-// textIn is a text that is kept under the attribute's name in a map.
-func textIn(name string, to *map[string]string, r rule) attr {
-	value := (*to)[name]
-	a := text(name, &value, r)
-	set := a.set
-	a.set = func(v cty.Value) *fault {
-		if f := set(v); f != nil {
-			return f
-		}
-		if *to == nil {
-			*to = make(map[string]string)
-		}
-		(*to)[name] = value
-		return nil
-	}
-	return a
-}
-
-// textsIn is a list of texts that is kept under the attribute's name in a map.
-func textsIn(name string, to *map[string][]string, r rule) attr {
-	value := (*to)[name]
-	a := texts(name, &value, r, false)
-	set := a.set
-	a.set = func(v cty.Value) *fault {
-		if f := set(v); f != nil {
-			return f
-		}
-		if *to == nil {
-			*to = make(map[string][]string)
-		}
-		(*to)[name] = value
-		return nil
-	}
-	return a
+		return s, nil
+	})
 }
 
 // wholeMap is an object of whole numbers that are not negative.
 func wholeMap(name string, to *map[string]uint64, key rule) attr {
+	return object(name, to, "1024", key, func(v cty.Value) (uint64, *fault) {
+		n, ok := float(v)
+		if !ok || n != math.Trunc(n) || n < 0 || n > 1<<53 {
+			return 0, &fault{want: "a whole number from 0 to 2^53", got: v}
+		}
+		return uint64(n), nil
+	})
+}
+
+// object is a map of values of one kind; example is one of them, as inputs
+// write it.
+func object[T any](name string, to *map[string]T, example string, key rule, read func(cty.Value) (T, *fault)) attr {
 	return attr{name: name, to: to, set: func(v cty.Value) *fault {
 		if !v.Type().IsObjectType() && !v.Type().IsMapType() {
-			return &fault{want: "an object, such as { key = 1024 }", got: v}
+			return &fault{want: fmt.Sprintf("an object, such as { key = %s }", example), got: v}
 		}
 		items := v.AsValueMap()
-		var m map[string]uint64
+		var m map[string]T
 		for _, k := range slices.Sorted(maps.Keys(items)) {
 			if !key.ok(k) {
 				return &fault{element: k, key: true, want: key.want, got: cty.StringVal(k), hint: key.hint(k)}
 			}
-			n, ok := float(items[k])
-			if !ok || n != math.Trunc(n) || n < 0 || n > 1<<53 {
-				return &fault{element: k, want: "a whole number from 0 to 2^53", got: items[k]}
+			value, wrong := read(items[k])
+			if wrong != nil {
+				wrong.element = k
+				return wrong
 			}
 			if m == nil {
-				m = make(map[string]uint64, len(items))
+				m = make(map[string]T, len(items))
 			}
-			m[k] = uint64(n)
+			m[k] = value
 		}
 		*to = m
 		return nil
 	}}
+}
+
+// in is an attribute of some kind whose value is kept under its name in a map.
+func in[T any](name string, to *map[string]T, kind func(name string, to *T) attr) attr {
+	value := (*to)[name]
+	a := kind(name, &value)
+	set := a.set
+	a.set = func(v cty.Value) *fault {
+		if f := set(v); f != nil {
+			return f
+		}
+		if *to == nil {
+			*to = make(map[string]T)
+		}
+		(*to)[name] = value
+		return nil
+	}
+	return a
 }
 
 func whole(name string, to *int, least, most int) attr {

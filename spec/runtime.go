@@ -86,10 +86,10 @@ func (r *Runtime) form() form {
 		span("hook_timeout", &r.HookTimeout, time.Second),
 	}
 	for _, name := range settingNames() {
-		attrs = append(attrs, textIn(name, &r.Settings, wordRule()))
+		attrs = append(attrs, in(name, &r.Settings, func(name string, to *string) attr { return text(name, to, wordRule()) }))
 	}
 	for _, name := range hookNames() {
-		attrs = append(attrs, textsIn(name, &r.Hooks, argumentRule()))
+		attrs = append(attrs, in(name, &r.Hooks, func(name string, to *[]string) attr { return texts(name, to, argumentRule(), false) }))
 	}
 	return form{attrs: attrs, check: r.validate}
 }

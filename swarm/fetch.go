@@ -104,7 +104,7 @@ func (s *Swarm) fromSwarm(ctx context.Context, m artifact.Manifest, dst string, 
 	sh := &share{manifest: m, failed: make(chan error, 1)}
 	sh.meter.start(time.Now())
 	var err error
-	if sh.archive, err = openPart(m, part, s.cfg.Drop, sh.fail); err != nil {
+	if sh.archive, err = openPart(m, part, s.dropper(), sh.fail); err != nil {
 		return err
 	}
 	if err := s.join(sh, nil); err != nil {

@@ -65,7 +65,7 @@ func (s *Swarm) seed(ctx context.Context, m artifact.Manifest, path string) erro
 		file.Close() //nolint:errcheck // Opened for reading.
 		return err
 	}
-	sh := &share{manifest: m, archive: openWhole(m, file, s.cfg.Drop), failed: make(chan error, 1)}
+	sh := &share{manifest: m, archive: openWhole(m, file, s.dropper()), failed: make(chan error, 1)}
 	sh.whole.Store(true)
 	if err := s.join(sh, info.Info); err != nil {
 		file.Close() //nolint:errcheck // Opened for reading.

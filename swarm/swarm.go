@@ -58,7 +58,7 @@ type Config struct {
 	RackPeers func() int
 	// Drop is optional: it is told which range of a file was written and
 	// hashed, and isn't needed in the page cache any more.
-	Drop func(f *os.File, off, n int64)
+	Drop func(f *os.File, off, n int64) error
 	Log  *slog.Logger
 }
 
@@ -123,6 +123,18 @@ func Open(cfg Config) (*Swarm, error) {
 	s.check()
 	s.running.Go(s.watch)
 	return s, nil
+}
+
+// dropper is cfg.Drop for the storage, which has nobody to tell of its errors.
+func (s *Swarm) dropper() func(f *os.File, off, n int64) {
+	if s.cfg.Drop == nil {
+		return nil
+	}
+	return func(f *os.File, off, n int64) {
+		if err := s.cfg.Drop(f, off, n); err != nil {
+			s.cfg.Log.Debug("drop from the page cache", "error", err)
+		}
+	}
 }
 
 // reachable returns where others find a listener: where it listens, or, if

@@ -80,12 +80,8 @@ func (c *runCmd) swarm(root string, self consul.Node, who *members.Of, origin sw
 		Dir: artifact.Archives(root), Listen: c.SwarmListen, Self: member, Members: who, Identity: identity, Origin: origin,
 		UpRate: int64(c.UpRate), DownRate: int64(c.DownRate), RackUpRate: int64(c.RackUpRate),
 		RackPeers: func() int { return who.RackPeers(member.Datacenter, member.Rack) },
-		Drop: func(f *os.File, off, n int64) {
-			if err := r.dropper.Add(f, off, n); err != nil {
-				log.Debug("drop from the page cache", "error", err)
-			}
-		},
-		Log: log,
+		Drop:      r.dropper.Add,
+		Log:       log,
 	})
 }
 

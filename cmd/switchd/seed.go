@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -57,11 +56,7 @@ func (s *server) seeder() (*seeder, error) {
 	seeder.swarm, err = swarm.Open(swarm.Config{
 		Dir: filepath.Join(s.cmd.Data, "artifacts", s.ledger.Keys.Env), Listen: s.cmd.SwarmListen, Self: self, Identity: identity,
 		Members: members.New(s.ledger.Consul, s.ledger.Keys), Log: s.log,
-		Drop: func(f *os.File, off, n int64) {
-			if err := seeder.dropper.Add(f, off, n); err != nil {
-				s.log.Debug("drop from the page cache", "error", err)
-			}
-		},
+		Drop: seeder.dropper.Add,
 	})
 	return seeder, err
 }

@@ -67,52 +67,58 @@ func (a *Agent) members(ctx context.Context, s spec.Service, pool string) (int, 
 	return len(nodes), err
 }
 
-// full is why no slot can be taken, "" if one may be.
-func full(slots []consul.Entry, session string, limit int) string {
-	var holders []string
+// occupied tells which slot a session holds, "" for none, and which ones are
+// held by others.
+func occupied(slots []consul.Entry, session string) (mine string, others []consul.Entry) {
 	for _, e := range slots {
-		if e.Session == session {
-			return ""
-		}
-		if e.Session != "" {
-			holders = append(holders, string(e.Value))
+		switch e.Session {
+		case session:
+			mine = e.Key
+		case "":
+		default:
+			others = append(others, e)
 		}
 	}
-	if len(holders) < limit {
-		return ""
-	}
-	return taken(holders)
+	return mine, others
 }
 
-func taken(holders []string) string { return "all slots are taken, by " + strings.Join(holders, ", ") }
+// full is why no slot can be taken, "" if one may be, or is held already.
+func full(slots []consul.Entry, session string, limit int) string {
+	mine, others := occupied(slots, session)
+	if mine != "" || len(others) < limit {
+		return ""
+	}
+	return taken(others)
+}
+
+// taken says by whom all slots are taken, and what else stood in the way.
+func taken(others []consul.Entry, more ...string) string {
+	var holders []string
+	for _, e := range others {
+		holders = append(holders, string(e.Value))
+	}
+	return "all slots are taken, by " + strings.Join(append(holders, more...), ", ")
+}
 
 // takeSlot tries once to take one of the pool's slots, and reports it in the
 // same write. The key is "" with the reason when that is not possible now.
 func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want, slots []consul.Entry, limit int) (key, why string, err error) {
-	held := make(map[string]consul.Entry)
-	var holders []string
-	for _, e := range slots {
-		if e.Session == session.ID() {
-			return e.Key, "", nil
-		}
-		if e.Session != "" {
-			held[e.Key] = e
-			holders = append(holders, string(e.Value))
-		}
+	mine, others := occupied(slots, session.ID())
+	// The limit of canaries may be lower than the one that was looked at first.
+	if why := full(slots, session.ID(), limit); mine != "" || why != "" {
+		return mine, why, nil
 	}
-	if len(held) >= limit {
-		return "", taken(holders), nil // the limit of canaries may be lower
+	report, waited, err := u.reportOp(session, want, rollout.Replacing, "")
+	if err != nil {
+		return "", "", err
 	}
+	var lost []string
 	for n := range limit {
 		key := u.agent.Keys.Slot(u.service, u.pool, n)
-		if _, taken := held[key]; taken {
+		if slices.ContainsFunc(others, func(e consul.Entry) bool { return e.Key == key }) {
 			continue
 		}
 		ops := []consul.Op{session.Lock(key, []byte(u.agent.Node))}
-		report, waited, err := u.reportOp(session, want, rollout.Replacing, "")
-		if err != nil {
-			return "", "", err
-		}
 		if waited {
 			ops = append(ops, report)
 		}
@@ -123,9 +129,9 @@ func (u *unit) takeSlot(ctx context.Context, session *consul.Session, want Want,
 		case !errors.Is(err, consul.ErrFenced):
 			return "", "", err
 		}
-		holders = append(holders, "somebody who was faster, or a lock-delay")
+		lost = append(lost, "somebody who was faster, or a lock-delay")
 	}
-	return "", taken(holders), nil
+	return "", taken(others, lost...), nil
 }
 
 // foresee tells what the quorum would say if this node took a slot now.

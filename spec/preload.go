@@ -1,6 +1,6 @@
 package spec
 
-import "strings"
+import "io/fs"
 
 // Preload names files of a release that are in memory before it is started.
 type Preload struct {
@@ -23,10 +23,9 @@ func (p *Preload) form() form {
 	}}
 }
 
-// inTreeRule is a pattern that can't lead out of a release.
+// inTreeRule is a pattern that can't lead out of a release, in the one way in
+// which nodes take it (fs.ValidPath): "./data" or "data//x" would be refused
+// there.
 func inTreeRule() rule {
-	r := patternPathRule()
-	return r.and(func(s string) bool {
-		return !strings.HasPrefix(s, "/") && s != ".." && !strings.HasPrefix(s, "../") && !strings.Contains(s, "/../") && !strings.HasSuffix(s, "/..")
-	})
+	return patternPathRule().and(func(s string) bool { return fs.ValidPath(s) && s != "." })
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"switchd/testenv/devconsul"
 	"switchd/testenv/proc"
 	"switchd/testenv/servers"
@@ -148,19 +150,15 @@ func (q *quorumOf) cpu() time.Duration {
 	return sum
 }
 
-// cpuOf is a process' time on the CPU, user and system; proc_pid_stat(5).
+// cpuOf is a process' time on the CPU, user and system; 0 if it is gone.
 func cpuOf(pid int) time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
+	stat, err := p.Stat()
+	if err != nil {
 		return 0
 	}
-	const ticksASecond = 100 // USER_HZ, the same on all Linux machines
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * time.Second / ticksASecond
+	return time.Duration(stat.CPUTime() * float64(time.Second))
 }

@@ -1,13 +1,16 @@
 package rolling
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/prometheus/procfs"
 
 	"switchd/spec"
 )
@@ -43,27 +46,41 @@ func (u *unit) drain(ctx context.Context, s spec.Service) {
 
 // connections counts the established TCP connections to a local port. Those of
 // other network namespaces are not seen.
-// Source: https://docs.kernel.org/networking/proc_net_tcp.html
 func connections(port int) (int, error) {
-	const established = 1
-	proc, err := procfs.NewDefaultFS()
-	if err != nil {
-		return 0, fmt.Errorf("read the connections: %w", err)
-	}
 	total := 0
-	for _, read := range []func() (procfs.NetTCP, error){proc.NetTCP, proc.NetTCP6} {
-		table, err := read()
+	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		file, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // without IPv6
+			continue // without IPv6, or not Linux
 		}
 		if err != nil {
 			return 0, fmt.Errorf("read the connections: %w", err)
 		}
-		for _, line := range table {
-			if line.St == established && int(line.LocalPort) == port {
-				total++
-			}
+		n, err := established(file, port)
+		_ = file.Close() // only read
+		if err != nil {
+			return 0, fmt.Errorf("read the connections in %s: %w", path, err)
 		}
+		total += n
 	}
 	return total, nil
+}
+
+// established counts the connections to a local port in a table such as
+// /proc/net/tcp. Source: https://docs.kernel.org/networking/proc_net_tcp.html
+func established(table io.Reader, port int) (int, error) {
+	const stateEstablished = "01"
+	n := 0
+	lines := bufio.NewScanner(table)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[3] != stateEstablished {
+			continue
+		}
+		_, hex, _ := strings.Cut(fields[1], ":")
+		if local, err := strconv.ParseUint(hex, 16, 16); err == nil && int(local) == port {
+			n++
+		}
+	}
+	return n, lines.Err()
 }

@@ -1,10 +1,15 @@
 package dnsflip
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"switchd/spec"
 )
@@ -20,18 +25,36 @@ func flip(blue, green int, blueAddr, greenAddr bool) Flip {
 	return f
 }
 
-func TestAlias_ChoosesByWeight(t *testing.T) {
+// leads tells where each of n answers for web leads to.
+func leads(t *testing.T, f Flip, n int, rnd func() uint64) map[string]int {
+	t.Helper()
+	v := View{Zone: spec.Zone{Name: "apps.test", TTL: spec.Duration(time.Minute)}}
+	f.TTL = spec.Duration(5 * time.Second)
+	nodes, err := flipNodes(&v, "web", f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := nodes[len(nodes)-1]
+	got := map[string]int{}
+	for range n {
+		set := web.Set(dns.TypeCNAME)
+		if len(web.Choices) > 0 {
+			_, choice := draw(web.Choices, rnd)
+			set = web.Choices[choice].Sets[0].RRs
+		}
+		for _, rr := range set {
+			got[rr.(*dns.CNAME).Target]++
+		}
+	}
+	return got
+}
+
+func TestFlip_ChoosesByWeight(t *testing.T) {
 	t.Parallel()
 	const n = 20_000
 	for green := range 101 {
 		r := rand.New(rand.NewPCG(1, uint64(green)))
-		a := newAlias("web", "apps.test", flip(100-green, green, true, true))
-		got := 0
-		for range n {
-			if a.choose(r) == "web-green.apps.test." {
-				got++
-			}
-		}
+		got := leads(t, flip(100-green, green, true, true), n, r.Uint64)["web-green.apps.test."]
 		p := float64(green) / 100
 		bound := 4 * math.Sqrt(n*p*(1-p)) // four standard deviations; none at 0 and 100 %
 		if math.Abs(float64(got)-n*p) > bound {
@@ -40,7 +63,7 @@ func TestAlias_ChoosesByWeight(t *testing.T) {
 	}
 }
 
-func TestAlias_PassesOverEmptyPools(t *testing.T) {
+func TestFlip_PassesOverEmptyPools(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		what string
@@ -53,23 +76,11 @@ func TestAlias_PassesOverEmptyPools(t *testing.T) {
 		{"both are empty", flip(95, 5, false, false), []string{"web-blue.apps.test.", "web-green.apps.test."}},
 		{"a pool without a share never helps out", flip(100, 0, false, true), []string{"web-blue.apps.test."}},
 		{"without weights", Flip{Live: spec.Green}, []string{"web-green.apps.test."}},
+		{"without a live release", Flip{Weights: map[string]int{spec.Blue: 100}}, nil},
 	} {
-		a := newAlias("web", "apps.test", tt.flip)
-		r := rand.New(rand.NewPCG(1, 2))
-		got := map[string]bool{}
-		for range 1000 {
-			got[a.choose(r)] = true
-		}
-		if len(got) != len(tt.want) {
+		got := leads(t, tt.flip, 1000, rand.New(rand.NewPCG(1, 2)).Uint64)
+		if !slices.Equal(slices.Sorted(maps.Keys(got)), tt.want) {
 			t.Errorf("%s: chose %v, want %v", tt.what, got, tt.want)
 		}
-		for _, name := range tt.want {
-			if !got[name] {
-				t.Errorf("%s: chose %v, want %v", tt.what, got, tt.want)
-			}
-		}
-	}
-	if a := newAlias("web", "apps.test", Flip{Weights: map[string]int{spec.Blue: 100}}); a != nil {
-		t.Errorf("without a live release: %v, want no CNAME", a)
 	}
 }

@@ -3,8 +3,14 @@ package dnsflip
 import (
 	"fmt"
 	"log/slog"
+	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"switchd/dnsflip/cookie"
+	"switchd/dnsflip/rrl"
+	"switchd/dnsflip/tsig"
+	"switchd/dnssec"
 )
 
 // Config says how a Server listens and what it keeps.
@@ -12,6 +18,10 @@ type Config struct {
 	// Listen are addresses as host:port, each for UDP and TCP. Port 0 means
 	// any port that is free for both.
 	Listen []string
+	// Packets and Listeners are sockets that are bound already: a service
+	// manager's. The server closes them.
+	Packets   []net.PacketConn
+	Listeners []net.Listener
 	// File is the last-known file. Empty: nothing outlives the process.
 	File string
 	// ID is what the server answers to CH TXT id.server and to NSID, so that
@@ -20,6 +30,21 @@ type Config struct {
 	// MaxTCPConns is the number of TCP connections that may be open, a
 	// quarter of it from one address. 0: DefaultMaxTCPConns.
 	MaxTCPConns int
+	// Cookies are the secrets of RFC 9018, the same on all replicas. nil: one
+	// of this process.
+	Cookies *cookie.Jar
+	// Limiter bounds the rate of replies by UDP. nil: no bound.
+	Limiter *rrl.Limiter
+	// TSIG are the keys of transfers and notifications. nil: none.
+	TSIG *tsig.Ring
+	// Transfers and Secondaries are who may copy the plain zones, and who is
+	// told of changes. For the zone of a view, the view says.
+	Transfers   []Transfer
+	Secondaries []Secondary
+	// Keys are those that zones are signed with, each zone with its own.
+	Keys []dnssec.Key
+	// QueryLog is the share of queries that are logged, 0 to 1.
+	QueryLog float64
 	// Log is where the server writes. nil: slog.Default().
 	Log *slog.Logger
 	// Rand gives uniform random numbers for the choice among pools and the

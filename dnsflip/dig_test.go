@@ -45,7 +45,8 @@ func TestServer_PleasesDig(t *testing.T) {
 			{[]string{"web.apps.test", "+nsid", "+noall", "+comments"}, `("ns1.apps.test")`},
 			{[]string{"web.apps.test", "+edns=1", "+noednsneg", "+noall", "+comments"}, "status: BADVERS"},
 			{[]string{"web.apps.test", "+opcode=7", "+noall", "+comments"}, "status: NOTIMP"},
-			{[]string{"web.apps.test", "+header-only", "+noall", "+comments"}, "status: FORMERR"},
+			{[]string{"web.apps.test", "+header-only", "+nocookie", "+noall", "+comments"}, "status: FORMERR"},
+			{[]string{"web.apps.test", "+header-only", "+cookie", "+noall", "+comments"}, "status: NOERROR"}, // RFC 7873 section 5.4
 			{[]string{"apps.test", "AXFR"}, "Transfer failed."},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

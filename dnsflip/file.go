@@ -1,12 +1,16 @@
 package dnsflip
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"switchd/spec"
 )
 
 // maxFile bounds the last-known file: room for tens of thousands of services.
@@ -41,6 +45,9 @@ func load(file string) (View, error) {
 		return View{}, fmt.Errorf("read last-known file: %w", err)
 	}
 	v, err := decode(data)
+	if err == nil {
+		v.ZoneFile, err = loadZoneFile(file, v.Zone.File)
+	}
 	if err != nil {
 		aside := file + ".corrupt"
 		if renameErr := os.Rename(file, aside); renameErr != nil {
@@ -49,6 +56,54 @@ func load(file string) (View, error) {
 		return View{}, fmt.Errorf("last-known file %s is corrupt and now is %s; the next view from Consul replaces it: %w", file, aside, err)
 	}
 	return v, nil
+}
+
+// zoneFile is where the text of a view's zone file stands, beside the
+// last-known file. It is named after its content, so that the two agree after
+// a crash at any moment.
+func zoneFile(file string, z *spec.ZoneFile) string {
+	return file + ".zone-" + z.SHA256[:min(len(z.SHA256), 16)]
+}
+
+// loadZoneFile reads the text of the zone file that a view names.
+func loadZoneFile(file string, z *spec.ZoneFile) ([]byte, error) {
+	if z == nil {
+		return nil, nil
+	}
+	text, err := read(zoneFile(file, z))
+	if err != nil {
+		return nil, fmt.Errorf("read the zone file %s: %w", z.Name, err)
+	}
+	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != z.SHA256 {
+		return nil, fmt.Errorf("the zone file %s is not the one that the view names", z.Name)
+	}
+	return text, nil
+}
+
+// saveZoneFile writes the text of the view's zone file, if it isn't there.
+func saveZoneFile(file string, v View) error {
+	if v.Zone.File == nil {
+		return nil
+	}
+	if _, err := loadZoneFile(file, v.Zone.File); err == nil {
+		return nil
+	}
+	return replace(zoneFile(file, v.Zone.File), v.ZoneFile)
+}
+
+// removeZoneFiles removes those that the view doesn't name.
+func removeZoneFiles(file string, v View) error {
+	old, err := filepath.Glob(file + ".zone-*")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range old {
+		if v.Zone.File == nil || name != zoneFile(file, v.Zone.File) {
+			errs = append(errs, remove(name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func read(file string) ([]byte, error) {
@@ -72,6 +127,11 @@ func save(file string, v View) error {
 	if len(data) > maxFile {
 		return fmt.Errorf("%s would have %d bytes, more than the %d that are read back", file, len(data), maxFile)
 	}
+	return replace(file, data)
+}
+
+// replace writes a file by way of another one.
+func replace(file string, data []byte) error {
 	tmp := file + ".tmp"
 	if err := write(tmp, data); err != nil {
 		return errors.Join(err, remove(tmp))

@@ -3,7 +3,15 @@ package dnsflip
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"switchd/dnssec"
+	"switchd/zone"
 )
 
 // The errors of Publish, besides those of View.Validate.
@@ -35,35 +43,174 @@ func (s *Server) Publish(v View) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	old := s.current.Load()
-	if old.view == nil {
-		return s.swap(compile(&v, s.cfg.ID))
+	if old.view != nil {
+		if old.view.Zone.Name == v.Zone.Name && older(v.Serial, old.view.Serial) {
+			return fmt.Errorf("publish view of zone %s: %w: %d, while %d is served; "+
+				"if Consul was restored from a backup, raise the serial above it or remove the last-known file %q and restart",
+				v.Zone.Name, ErrOldSerial, v.Serial, old.view.Serial, s.cfg.File)
+		}
+		v = Carry(*old.view, v)
+		if sameAnswers(*old.view, v) {
+			return s.swap(&snapshot{view: &v, zones: old.zones, only: old.only})
+		}
 	}
-	if old.view.Zone.Name == v.Zone.Name && older(v.Serial, old.view.Serial) {
-		return fmt.Errorf("publish view of zone %s: %w: %d, while %d is served; "+
-			"if Consul was restored from a backup, raise the serial above it or remove the last-known file %q and restart",
-			v.Zone.Name, ErrOldSerial, v.Serial, old.view.Serial, s.cfg.File)
-	}
-	v = Carry(*old.view, v)
-	if sameAnswers(*old.view, v) {
-		next := *old // no need to compile the same again
-		next.view = &v
-		return s.swap(&next)
+	next, err := s.compile(&v)
+	if err != nil {
+		return fmt.Errorf("publish view of zone %s: %w", v.Zone.Name, err)
 	}
 	s.saved = false
-	return s.swap(compile(&v, s.cfg.ID))
+	return s.swap(next)
+}
+
+// compile makes the snapshot of a valid view in its normal form.
+func (s *Server) compile(v *View) (*snapshot, error) {
+	origin, err := zone.ParseName(v.Zone.Name)
+	if err != nil {
+		return nil, err
+	}
+	var signer *dnssec.Signer
+	var keys []dns.RR
+	if v.Zone.DNSSEC {
+		if signer, err = s.signer(origin); err != nil {
+			return nil, err
+		}
+		if signer == nil {
+			return nil, fmt.Errorf("the spec says that zone %s is signed, but this replica has no key of it: give it one with --dnssec-key", v.Zone.Name)
+		}
+		keys = signer.DNSKEY()
+	}
+	z, renewed, err := s.builder.build(v, keys)
+	if err != nil {
+		return nil, err
+	}
+	next := s.newServed(z, signer, !renewed)
+	if next.peers, err = peersOf(v.Zone); err != nil {
+		return nil, err
+	}
+	return newSnapshot(v, next), nil
+}
+
+// newServed makes a zone ready to be served. If lasting is set, answers that
+// were made of the version before may be used further.
+func (s *Server) newServed(z *zone.Zone, signer *dnssec.Signer, lasting bool) *served {
+	s.stamps += 2
+	next := &served{zone: z, serial: z.Serial(), signer: signer, stable: s.stamps, fresh: s.stamps + 1}
+	if last := s.current.Load().zones[string(z.Origin())]; last != nil {
+		next.history = last.history
+		if lasting {
+			next.stable = last.stable
+		}
+	}
+	next.history = next.history.with(z)
+	if signer != nil {
+		// What is signed now is not signed at the first query, and a flip
+		// stays one publish. What can't be signed now can't be later either;
+		// that is told to who asks for it.
+		if err := signer.Prepare(z, slices.Collect(maps.Values(z.Overlay())), time.Now()); err != nil {
+			s.cfg.Log.Error("answers can't be signed", "zone", z.Origin(), "error", err)
+		}
+	}
+	return next
+}
+
+// signer returns the signer of a zone, nil if there is no key of it.
+func (s *Server) signer(origin zone.Name) (*dnssec.Signer, error) {
+	if signer := s.signers[origin]; signer != nil {
+		return signer, nil
+	}
+	var keys []dnssec.Key
+	for _, key := range s.cfg.Keys {
+		if key.Zone == origin {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil //nolint:nilnil // an unsigned zone
+	}
+	signer, err := dnssec.New(origin, keys, dnssec.Options{})
+	if err != nil {
+		return nil, err
+	}
+	s.signers[origin] = signer
+	return signer, nil
+}
+
+// Serve makes the server answer from plain zones, without any view. Zones for
+// which it has keys are signed. It may be called again with newer ones.
+func (s *Server) Serve(zones ...*zone.Zone) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	var all []*served
+	for _, z := range zones {
+		signer, err := s.signer(z.Origin())
+		if err != nil {
+			return fmt.Errorf("serve zone %s: %w", z.Origin(), err)
+		}
+		if signer != nil {
+			if z, err = signed(z, signer); err != nil {
+				return fmt.Errorf("serve zone %s: %w", z.Origin(), err)
+			}
+		}
+		next := s.newServed(z, signer, false)
+		next.peers = newPeers(s.cfg.Transfers, s.cfg.Secondaries)
+		all = append(all, next)
+	}
+	s.answerFrom(newSnapshot(nil, all...))
+	return nil
+}
+
+// answerFrom has a snapshot answered from, and tells the secondaries. The
+// caller holds s.publish.
+func (s *Server) answerFrom(next *snapshot) {
+	s.turnover.Lock()
+	s.current.Store(next)
+	s.turnover.Unlock()
+	if s.notifier == nil {
+		return // Start tells them
+	}
+	for _, z := range next.zones {
+		if z.signer == nil {
+			s.notifier.tell(z.zone, z.peers.secondaries)
+		}
+	}
+}
+
+// signed lays the keys of a zone over its apex.
+func signed(z *zone.Zone, signer *dnssec.Signer) (*zone.Zone, error) {
+	apex := z.Node([]byte(z.Origin()))
+	n := &zone.Node{Name: apex.Name, Unit: apexUnit, Sets: append(slices.Clone(apex.Sets), zone.Set{Type: dns.TypeDNSKEY, RRs: signer.DNSKEY()})}
+	slices.SortFunc(n.Sets, byType)
+	return z.With(z.Serial(), []*zone.Node{n})
 }
 
 // swap answers from a snapshot once it is saved.
 func (s *Server) swap(next *snapshot) error {
 	var err error
 	if s.cfg.File != "" && !s.saved {
-		if err = save(s.cfg.File, *next.view); err != nil {
+		if err = s.save(*next.view); err != nil {
 			err = fmt.Errorf("save last-known file: %w: %w", ErrNotSaved, err)
 		}
 		s.saved = err == nil
 	}
-	s.current.Store(next)
+	s.answerFrom(next)
 	return err
+}
+
+// save writes the last-known file and the zone file that belongs to it; that
+// one changes rarely.
+func (s *Server) save(v View) error {
+	as := "" // without a file
+	if v.Zone.File != nil {
+		as = v.Zone.File.SHA256
+	}
+	if as == s.savedAs {
+		return save(s.cfg.File, v)
+	}
+	if err := errors.Join(saveZoneFile(s.cfg.File, v), save(s.cfg.File, v)); err != nil {
+		return err
+	}
+	s.savedAs = as
+	return removeZoneFiles(s.cfg.File, v)
 }
 
 // Restore makes the server answer from the last-known file and returns the
@@ -83,8 +230,12 @@ func (s *Server) Restore() (View, error) {
 	if err != nil {
 		return View{}, fmt.Errorf("restore view: %w", err)
 	}
+	next, err := s.compile(&v)
+	if err != nil {
+		return View{}, fmt.Errorf("restore view: %w", err)
+	}
 	s.saved = true
-	return v.normal(), s.swap(compile(&v, s.cfg.ID))
+	return v.normal(), s.swap(next)
 }
 
 // View returns the view that answers are made from, nil if there is none. It

@@ -55,6 +55,11 @@ func wire(tb testing.TB, m *dns.Msg) []byte {
 	return packet
 }
 
+// respond gives the reply of a worker of its own.
+func respond(s *Server, packet []byte, via transport) []byte {
+	return s.newWorker(&counters{}).respond(packet, netip.MustParseAddr("192.0.2.200"), via)
+}
+
 func FuzzServer_RespondsToAnything(f *testing.F) {
 	for _, name := range []string{"web.apps.test.", "WEB-blue.apps.test.", "apps.test.", "nope.apps.test.", "id.server."} {
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeANY, dns.TypeNS, dns.TypeSOA, dns.TypeOPT} {
@@ -73,8 +78,8 @@ func FuzzServer_RespondsToAnything(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		for _, s := range []*Server{server, unready} {
-			for transport, limit := range map[string]int{udp: maxUDP, tcp: dns.MaxMsgSize} {
-				out := s.respond(packet, transport)
+			for transport, limit := range map[transport]int{udp: maxUDP, tcp: dns.MaxMsgSize} {
+				out := respond(s, packet, transport)
 				silent := len(packet) < headerSize || packet[2]&0x80 != 0
 				if (out == nil) != silent {
 					t.Fatalf("%s: reply %x to %x", transport, out, packet)
@@ -121,9 +126,10 @@ func BenchmarkServer_Answer(b *testing.B) {
 		m.SetEdns0(maxUDP, false)
 		packet := wire(b, m)
 		b.Run(dns.TypeToString[qtype]+" "+m.Question[0].Name, func(b *testing.B) {
+			w, client := server.newWorker(&counters{}), netip.MustParseAddr("192.0.2.200")
 			b.ReportAllocs()
 			for b.Loop() {
-				if server.respond(packet, udp) == nil {
+				if w.respond(packet, client, udp) == nil {
 					b.Fatal("no reply")
 				}
 			}

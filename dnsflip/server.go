@@ -4,23 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"switchd/dnsflip/cookie"
+	"switchd/dnsflip/rrl"
+	"switchd/dnsflip/tsig"
+	"switchd/dnssec"
+	"switchd/zone"
 )
 
-// Server is an authoritative DNS server of one zone. Until it has a view it
-// answers SERVFAIL. It is safe for concurrent use.
+// Server is an authoritative DNS server of the zone of a view, or of plain
+// zones. Until it has one it answers SERVFAIL. It is safe for concurrent use.
 type Server struct {
 	cfg     Config
 	current atomic.Pointer[snapshot] // never nil
-	noView  sync.Once                // says once that there's no view
-	metrics *metrics
-	conns   *conns
+	// turnover is held by each loop from its look at current until its replies
+	// are sent, so that no old reply leaves after a new one.
+	turnover  sync.RWMutex
+	noView    sync.Once // says once that there's no view
+	metrics   *metrics
+	tcpCounts *counters // of all connections
+	conns     *conns
+	chaos     *packed // who this is; nil without an ID
+	cookies   *cookie.Jar
+	limiter   *rrl.Limiter
+	seed      maphash.Seed
+	began     time.Time
+	transfers *transfers
+	notifier  *notifier
 
-	publish sync.Mutex // one view at a time
-	saved   bool       // the last-known file has the current answers; guarded by publish
+	publish sync.Mutex // one view at a time; guards what follows
+	saved   bool       // the last-known file has the current answers
+	savedAs string     // hash of the zone file that was saved with it
+	builder builder
+	signers map[zone.Name]*dnssec.Signer
+	stamps  uint64 // the last one that was given out
 
 	mu      sync.Mutex // guards what follows
 	state   state
@@ -49,9 +73,20 @@ func NewServer(cfg Config) *Server {
 	if cfg.MaxTCPConns <= 0 {
 		cfg.MaxTCPConns = DefaultMaxTCPConns
 	}
-	s := &Server{cfg: cfg, conns: newConns(cfg.MaxTCPConns), done: make(chan struct{})}
-	s.current.Store(&snapshot{id: cfg.ID})
-	s.metrics = newMetrics(s.current.Load, s.conns.open)
+	if cfg.Cookies == nil {
+		cfg.Cookies = cookie.Random()
+	}
+	if cfg.TSIG == nil {
+		cfg.TSIG = &tsig.Ring{}
+	}
+	s := &Server{
+		cfg: cfg, conns: newConns(cfg.MaxTCPConns), done: make(chan struct{}), seed: maphash.MakeSeed(), began: time.Now(),
+		cookies: cfg.Cookies, limiter: cfg.Limiter, signers: make(map[zone.Name]*dnssec.Signer),
+	}
+	s.current.Store(newSnapshot(nil))
+	s.transfers = newTransfers(cfg.Log)
+	s.metrics = newMetrics(s)
+	s.tcpCounts = s.metrics.counters()
 	return s
 }
 
@@ -66,8 +101,12 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := validID(s.cfg.ID); err != nil {
 		return fmt.Errorf("start DNS server: %w", err)
 	}
-	if len(s.cfg.Listen) == 0 {
+	if len(s.cfg.Listen)+len(s.cfg.Packets)+len(s.cfg.Listeners) == 0 {
 		return errors.New("start DNS server: no address to listen on")
+	}
+	var err error
+	if s.chaos, err = newChaos(s.cfg.ID); err != nil {
+		return fmt.Errorf("start DNS server: %w", err)
 	}
 	if s.cfg.Registerer != nil {
 		if err := s.cfg.Registerer.Register(s.metrics); err != nil {
@@ -81,12 +120,39 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 		s.sockets = append(s.sockets, sock)
 	}
+	if len(s.cfg.Packets)+len(s.cfg.Listeners) > 0 {
+		sock, err := s.inherit()
+		if err != nil {
+			return errors.Join(fmt.Errorf("start DNS server: %w", err), s.release())
+		}
+		s.sockets = append(s.sockets, sock)
+	}
 	s.state = started
+	s.publish.Lock()
+	s.notifier = newNotifier(s.cfg.TSIG, s.local(), s.cfg.Log)
+	s.answerFrom(s.current.Load())
+	s.publish.Unlock()
 	for _, sock := range s.sockets {
 		s.serve(sock)
 		s.cfg.Log.InfoContext(ctx, "DNS server listens", "address", sock.addr())
 	}
 	return nil
+}
+
+// inherit takes over the sockets that were bound already.
+func (s *Server) inherit() (*socket, error) {
+	k := &socket{}
+	var errs []error
+	for _, c := range s.cfg.Packets {
+		errs = append(errs, k.addPackets(c))
+	}
+	for _, l := range s.cfg.Listeners {
+		errs = append(errs, k.addListener(l))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	return k, nil
 }
 
 // Addrs tells the addresses, as host:port, that the server listens on, in the
@@ -97,6 +163,28 @@ func (s *Server) Addrs() []string {
 	addrs := make([]string, len(s.sockets))
 	for i, sock := range s.sockets {
 		addrs[i] = sock.addr()
+	}
+	return addrs
+}
+
+// pending counts the secondaries that don't know the latest version yet.
+func (s *Server) pending() float64 {
+	s.publish.Lock()
+	notifier := s.notifier
+	s.publish.Unlock()
+	if notifier == nil {
+		return 0
+	}
+	return float64(notifier.pending())
+}
+
+// local are the addresses that the server listens on. The caller holds s.mu.
+func (s *Server) local() []netip.Addr {
+	var addrs []netip.Addr
+	for _, sock := range s.sockets {
+		if at, err := netip.ParseAddrPort(sock.addr()); err == nil {
+			addrs = append(addrs, at.Addr().Unmap())
+		}
 	}
 	return addrs
 }
@@ -112,6 +200,12 @@ func (s *Server) Close() error {
 	}
 	s.state = closed
 	s.mu.Unlock()
+	s.publish.Lock()
+	notifier := s.notifier
+	s.publish.Unlock()
+	if notifier != nil {
+		notifier.close()
+	}
 	s.conns.closeAll()
 	s.serving.Wait()
 	return err

@@ -352,7 +352,7 @@ func TestServer_WarnsOnceThatItHasNoView(t *testing.T) {
 	if err := server.Close(); err != nil { // nobody writes any more
 		t.Fatal(err)
 	}
-	if got := strings.Count(log.String(), "no view"); got != 1 {
+	if got := strings.Count(log.String(), "knows no zone yet"); got != 1 {
 		t.Errorf("said %d times:\n%s", got, &log)
 	}
 }
@@ -431,8 +431,8 @@ func TestServer_CountsWhatItDoes(t *testing.T) {
 	ask(t, "udp", addr, none)
 	got := gather(t, reg)
 	for name, want := range map[string]float64{
-		"switchd_dns_serial":        9,
-		"switchd_dns_carried_pools": 1,
+		"switchd_dns_serial zone=apps.test":                                  9,
+		"switchd_dns_carried_pools":                                          1,
 		"switchd_dns_queries_total qtype=A rcode=NOERROR transport=udp":      2,
 		"switchd_dns_queries_total qtype=other rcode=NXDOMAIN transport=tcp": 1,
 		"switchd_dns_queries_total qtype=A rcode=BADVERS transport=udp":      1,

@@ -10,8 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -24,87 +23,150 @@ const (
 	errorPause = 50 * time.Millisecond
 )
 
-// socket is one address, by UDP and TCP.
+// socket is one address, by UDP and TCP. Either may be missing where sockets
+// were inherited.
 type socket struct {
-	udp *net.UDPConn
-	tcp *net.TCPListener
+	udp []*packets // one a core, on the same address
+	tcp []*net.TCPListener
 }
 
 // bind opens both transports on one address. With port 0, the port that is
-// free for UDP may be taken for TCP; then it looks for another one.
+// free for TCP may be taken for UDP; then it looks for another one.
 func bind(ctx context.Context, addr string) (*socket, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q must be host:port: %w", addr, err)
 	}
 	for try := 1; ; try++ {
-		sock, err := bindBoth(ctx, host, port)
+		k, err := bindBoth(ctx, host, port)
 		if err == nil || port != "0" || try == bindTries || !errors.Is(err, syscall.EADDRINUSE) {
-			return sock, err
+			return k, err
 		}
 	}
 }
 
-func bindBoth(ctx context.Context, host, port string) (*socket, error) {
-	var lc net.ListenConfig
-	packets, err := lc.ListenPacket(ctx, "udp", net.JoinHostPort(host, port))
+// bindBoth opens TCP first: that socket is exclusive, and so guards the UDP
+// ones, which share their port with whoever of this user asks for it.
+func bindBoth(ctx context.Context, host, port string) (_ *socket, err error) {
+	k := &socket{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.close())
+		}
+	}()
+	var exclusive net.ListenConfig
+	l, err := exclusive.Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, err
 	}
-	conn, ok := packets.(*net.UDPConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("listen on %s: not a UDP socket", packets.LocalAddr()), packets.Close())
+	if err := k.addListener(l); err != nil {
+		return nil, err
 	}
-	if err := prepare(conn); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare UDP socket %s: %w", conn.LocalAddr(), err), conn.Close())
-	}
-	if a, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
 		port = strconv.Itoa(a.Port)
 	}
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+	shared := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var option error
+		err := raw.Control(func(fd uintptr) {
+			option = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		})
+		return errors.Join(err, option)
+	}}
+	for range runtime.GOMAXPROCS(0) {
+		conn, err := shared.ListenPacket(ctx, "udp", net.JoinHostPort(host, port))
+		if err != nil {
+			return nil, err
+		}
+		if err := k.addPackets(conn); err != nil {
+			return nil, err
+		}
 	}
-	listener, ok := l.(*net.TCPListener)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("listen on %s: not a TCP socket", l.Addr()), l.Close(), conn.Close())
-	}
-	return &socket{udp: conn, tcp: listener}, nil
+	return k, nil
 }
 
-// prepare sizes the buffers, as far as the system allows, and asks for the
-// address that a packet was sent to: on a machine with several, the reply
-// must come from that one.
-func prepare(conn *net.UDPConn) error {
-	if err := errors.Join(conn.SetReadBuffer(udpBuffer), conn.SetWriteBuffer(udpBuffer)); err != nil {
-		return err
+// addListener takes over a TCP socket.
+func (k *socket) addListener(l net.Listener) error {
+	listener, ok := l.(*net.TCPListener)
+	if !ok {
+		return errors.Join(fmt.Errorf("listen on %s: not a TCP socket", l.Addr()), l.Close())
 	}
-	err4 := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
-	err6 := ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
-	if err4 != nil && err6 != nil { // a socket is of one family or of both
-		return errors.Join(err4, err6)
-	}
+	k.tcp = append(k.tcp, listener)
 	return nil
 }
 
-func (k *socket) addr() string { return k.udp.LocalAddr().String() }
+// addPackets takes over a UDP socket and prepares it.
+func (k *socket) addPackets(c net.PacketConn) error {
+	conn, ok := c.(*net.UDPConn)
+	if !ok {
+		return errors.Join(fmt.Errorf("listen on %s: not a UDP socket", c.LocalAddr()), c.Close())
+	}
+	p, err := newPackets(conn)
+	if err == nil {
+		err = enlarge(conn)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("prepare UDP socket %s: %w", conn.LocalAddr(), err), conn.Close())
+	}
+	k.udp = append(k.udp, p)
+	return nil
+}
 
-func (k *socket) close() error { return errors.Join(k.udp.Close(), k.tcp.Close()) }
+// enlarge sizes the buffers: beyond the system's limit if the process may,
+// else up to it.
+func enlarge(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var forced error
+	if err := raw.Control(func(fd uintptr) {
+		forced = errors.Join(
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer),
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, udpBuffer))
+	}); err != nil || forced == nil {
+		return err
+	}
+	return errors.Join(conn.SetReadBuffer(udpBuffer), conn.SetWriteBuffer(udpBuffer))
+}
+
+func (k *socket) addr() string {
+	if len(k.udp) > 0 {
+		return k.udp[0].LocalAddr().String()
+	}
+	return k.tcp[0].Addr().String()
+}
+
+func (k *socket) close() error {
+	var errs []error
+	for _, p := range k.udp {
+		errs = append(errs, p.Close())
+	}
+	for _, l := range k.tcp {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // serve answers on a socket until it is closed.
 func (s *Server) serve(k *socket) {
-	for range runtime.GOMAXPROCS(0) {
-		s.serving.Go(func() { s.serveUDP(k.udp) })
+	for _, p := range k.udp {
+		// An inherited socket is one for all cores.
+		loops := max(1, runtime.GOMAXPROCS(0)/len(k.udp))
+		for range loops {
+			s.serving.Go(func() { s.serveUDP(p) })
+		}
 	}
-	s.serving.Go(func() { s.serveTCP(k.tcp) })
+	for _, l := range k.tcp {
+		s.serving.Go(func() { s.serveTCP(l) })
+	}
 }
 
 // again tells, after an error of a socket and a pause, whether to go on.
-func (s *Server) again(transport string, err error) bool {
+func (s *Server) again(via transport, err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	s.cfg.Log.Warn("DNS socket failed; going on", "transport", transport, "error", err)
+	s.cfg.Log.Warn("DNS socket failed; going on", "transport", via, "error", err)
 	select {
 	case <-s.done:
 		return false

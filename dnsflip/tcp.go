@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // Timeouts of TCP connections, RFC 7766 section 6.2.3: how long one
@@ -43,7 +46,14 @@ func (s *Server) serveTCP(l *net.TCPListener) {
 // send the next ones before it has the replies (RFC 7766 section 6.2.1.1). It
 // returns why the conversation ended, io.EOF if the client has hung up.
 func (s *Server) converse(conn net.Conn) error {
+	w := s.newWorker(s.tcpCounts)
+	w.conn = conn
+	var client netip.Addr
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		client = a.AddrPort().Addr().Unmap()
+	}
 	var length [2]byte
+	packet := make([]byte, 0, dns.MinMsgSize)
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(tcpIdle)); err != nil {
 			return err
@@ -54,15 +64,26 @@ func (s *Server) converse(conn net.Conn) error {
 		if err := conn.SetDeadline(time.Now().Add(tcpMessage)); err != nil {
 			return err
 		}
-		packet := make([]byte, binary.BigEndian.Uint16(length[:]))
+		n := int(binary.BigEndian.Uint16(length[:]))
+		if n > cap(packet) {
+			packet = make([]byte, n)
+		}
+		packet = packet[:n]
 		if _, err := io.ReadFull(conn, packet); err != nil {
 			return err
 		}
-		reply := s.respond(packet, tcp)
-		if reply == nil {
+		// The length and the message in one segment, RFC 7766 section 8.
+		reply := w.respond(packet, client, tcp)
+		if w.broken != nil {
+			return w.broken
+		}
+		if len(reply) == 0 {
 			return errors.New("client sent no query")
 		}
-		// The length and the message in one segment, RFC 7766 section 8.
+		// A transfer may have taken longer than a message.
+		if err := conn.SetWriteDeadline(time.Now().Add(tcpMessage)); err != nil {
+			return err
+		}
 		message := binary.BigEndian.AppendUint16(make([]byte, 0, len(length)+len(reply)), uint16(len(reply)))
 		if _, err := conn.Write(append(message, reply...)); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package dnsflip
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"switchd/spec"
+	"switchd/zone"
 )
 
 // Bounds of names, RFC 1035 section 2.3.4: octets of a label, and of a name
@@ -45,7 +47,7 @@ func (v View) Validate() error {
 	for _, label := range slices.Sorted(maps.Keys(v.Flips)) {
 		f := v.Flips[label]
 		errs = append(errs, f.validate(label, v.Zone.Name))
-		for _, name := range []string{label, poolLabel(label, spec.Blue), poolLabel(label, spec.Green)} {
+		for _, name := range []string{label, poolLabel(cmp.Or(f.PoolName, label), spec.Blue), poolLabel(cmp.Or(f.PoolName, label), spec.Green)} {
 			use := fmt.Sprintf("service %q", f.Service)
 			if other, ok := taken[name]; ok {
 				errs = append(errs, fmt.Errorf("%s.%s is the name of %s and of %s: rename one", name, v.Zone.Name, other, use))
@@ -86,10 +88,12 @@ func (f Flip) validate(label, zone string) error {
 	var errs []error
 	// One label, so that "web-green" is a sibling of "web" for everybody who
 	// builds the name by appending.
-	longest := poolLabel(label, spec.Green)
-	if strings.Contains(label, ".") || !validHost(longest+"."+zone) || !validHost(label) {
-		errs = append(errs, fmt.Errorf("service %q: %q is not a lower-case label of at most %d characters", f.Service, label, maxLabel-len("-"+spec.Green)))
+	for _, l := range f.labels(label) {
+		if strings.Contains(l, ".") || !validHost(poolLabel(l, spec.Green)+"."+zone) || !validHost(l) {
+			errs = append(errs, fmt.Errorf("service %q: %q is not a lower-case label of at most %d characters", f.Service, l, maxLabel-len("-"+spec.Green)))
+		}
 	}
+	errs = append(errs, f.validateTargets(label))
 	if f.Live != "" && !validPool(f.Live) {
 		errs = append(errs, fmt.Errorf("service %q: live pool %q is neither blue nor green", f.Service, f.Live))
 	}
@@ -106,6 +110,40 @@ func (f Flip) validate(label, zone string) error {
 		}
 	}
 	return errors.Join(append(errs, f.validateWeights())...)
+}
+
+// labels are those that the names of the flip are made of.
+func (f Flip) labels(label string) []string {
+	var labels []string
+	if label != Apex {
+		labels = append(labels, label)
+	}
+	if f.PoolName != "" || label == Apex {
+		labels = append(labels, f.PoolName)
+	}
+	return labels
+}
+
+func (f Flip) validateTargets(label string) error {
+	if len(f.Targets) == 0 {
+		return nil
+	}
+	if label == Apex {
+		return fmt.Errorf("service %q: at the zone's apex the addresses of the pools are answered, so it can't lead to other names", f.Service)
+	}
+	var errs []error
+	for _, pool := range slices.Sorted(maps.Keys(f.Targets)) {
+		if !validPool(pool) {
+			errs = append(errs, fmt.Errorf("service %q: target of pool %q, which is neither blue nor green", f.Service, pool))
+		}
+		if _, err := zone.ParseName(f.Targets[pool]); err != nil {
+			errs = append(errs, fmt.Errorf("service %q: target of pool %s: %w", f.Service, pool, err))
+		}
+	}
+	if len(f.Targets) != 2 {
+		errs = append(errs, fmt.Errorf("service %q: targets are of both pools or of none", f.Service))
+	}
+	return errors.Join(errs...)
 }
 
 func (f Flip) validateWeights() error {

@@ -18,11 +18,14 @@ import (
 // View is everything that answers are made from. It is immutable once
 // published.
 type View struct {
-	Zone   spec.Zone `json:"zone"`
-	Serial uint32    `json:"serial"` // the zone's SOA serial, RFC 1982
+	Zone spec.Zone `json:"zone"`
+	// ZoneFile is the text of the zone's file (RFC 1035 section 5), on which
+	// the flips lie; nil without one.
+	ZoneFile []byte `json:"-"`
+	Serial   uint32 `json:"serial"` // the zone's SOA serial, RFC 1982
 	// At is when the view was last known to be what Consul holds.
 	At    time.Time       `json:"at"`
-	Flips map[string]Flip `json:"flips"` // by label within the zone, lower case
+	Flips map[string]Flip `json:"flips"` // by label within the zone, lower case; Apex for the zone itself
 	// NameServerAddrs are the addresses of those of the zone's name servers
 	// whose names are inside the zone, by host name.
 	NameServerAddrs map[string][]netip.Addr `json:"name_server_addrs,omitempty"`
@@ -38,10 +41,23 @@ type Flip struct {
 	Weights map[string]int `json:"weights,omitempty"`
 	// Pools are the addresses of each pool's passing nodes.
 	Pools map[string][]netip.Addr `json:"pools"`
+	// PoolName is the label that the names of the pools begin with; empty:
+	// the flip's own.
+	PoolName string `json:"pool_name,omitempty"`
+	// Port is the one of the pools' SRV records; 0: they have none.
+	Port uint16 `json:"port,omitempty"`
+	// Targets are names outside that are led to instead of the names of the
+	// pools; empty or of both pools.
+	Targets map[string]string `json:"targets,omitempty"`
 	// Carried names the pools that have no passing node now and keep the
 	// addresses that passed last. Carry sets it.
 	Carried []string `json:"carried,omitempty"`
 }
+
+// Apex is the label of a flip of the zone's own name, which can't be a CNAME:
+// the addresses of a pool are answered there as its own, and an HTTPS record in
+// alias mode leads to the pool (RFC 9460 section 2.4.2).
+const Apex = "@"
 
 // normal returns a deep copy in one canonical form, so that two views that
 // give the same answers are equal, and nothing of it is shared.
@@ -63,6 +79,7 @@ func (v View) normal() View {
 			weights[pool] = w
 		}
 		f.Weights = weights
+		f.Targets = normalTargets(f.Targets)
 		flips[label] = f
 	}
 	v.Flips = flips
@@ -91,6 +108,17 @@ func normalAddrs(sets map[string][]netip.Addr) map[string][]netip.Addr {
 			normal = make(map[string][]netip.Addr, len(sets))
 		}
 		normal[plain(name)] = slices.Compact(list)
+	}
+	return normal
+}
+
+func normalTargets(targets map[string]string) map[string]string {
+	if len(targets) == 0 {
+		return nil
+	}
+	normal := make(map[string]string, len(targets))
+	for pool, host := range targets {
+		normal[pool] = plain(host)
 	}
 	return normal
 }

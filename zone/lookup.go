@@ -197,7 +197,7 @@ func (q *question) substitute(node *Node) bool {
 		Hdr:    dns.RR_Header{Name: owner, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: dname.Hdr.Ttl},
 		Target: q.owner,
 	})
-	return q.qtype != dns.TypeCNAME && q.qtype != dns.TypeANY
+	return q.qtype != dns.TypeCNAME
 }
 
 // refer ends the lookup at a zone cut. The answer stays authoritative where

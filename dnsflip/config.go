@@ -18,6 +18,9 @@ type Config struct {
 	// Listen are addresses as host:port, each for UDP and TCP. Port 0 means
 	// any port that is free for both.
 	Listen []string
+	// Loops is the number of sockets by UDP of each address, each served by a
+	// loop of its own: one a core. 0: GOMAXPROCS.
+	Loops int
 	// Packets and Listeners are sockets that are bound already: a service
 	// manager's. The server closes them.
 	Packets   []net.PacketConn

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,9 @@ func NewServer(cfg Config) *Server {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Uint64
 	}
+	if cfg.Loops <= 0 {
+		cfg.Loops = runtime.GOMAXPROCS(0)
+	}
 	if cfg.MaxTCPConns <= 0 {
 		cfg.MaxTCPConns = DefaultMaxTCPConns
 	}
@@ -114,7 +118,7 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	}
 	for _, addr := range s.cfg.Listen {
-		sock, err := bind(ctx, addr)
+		sock, err := bind(ctx, addr, s.cfg.Loops)
 		if err != nil {
 			return errors.Join(fmt.Errorf("start DNS server: %w", err), s.release())
 		}

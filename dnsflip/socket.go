@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -32,13 +31,13 @@ type socket struct {
 
 // bind opens both transports on one address. With port 0, the port that is
 // free for TCP may be taken for UDP; then it looks for another one.
-func bind(ctx context.Context, addr string) (*socket, error) {
+func bind(ctx context.Context, addr string, loops int) (*socket, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q must be host:port: %w", addr, err)
 	}
 	for try := 1; ; try++ {
-		k, err := bindBoth(ctx, host, port)
+		k, err := bindBoth(ctx, host, port, loops)
 		if err == nil || port != "0" || try == bindTries || !errors.Is(err, syscall.EADDRINUSE) {
 			return k, err
 		}
@@ -47,7 +46,7 @@ func bind(ctx context.Context, addr string) (*socket, error) {
 
 // bindBoth opens TCP first: that socket is exclusive, and so guards the UDP
 // ones, which share their port with whoever of this user asks for it.
-func bindBoth(ctx context.Context, host, port string) (_ *socket, err error) {
+func bindBoth(ctx context.Context, host, port string, loops int) (_ *socket, err error) {
 	k := &socket{}
 	defer func() {
 		if err != nil {
@@ -72,7 +71,7 @@ func bindBoth(ctx context.Context, host, port string) (_ *socket, err error) {
 		})
 		return errors.Join(err, option)
 	}}
-	for range runtime.GOMAXPROCS(0) {
+	for range loops {
 		conn, err := shared.ListenPacket(ctx, "udp", net.JoinHostPort(host, port))
 		if err != nil {
 			return nil, err
@@ -151,7 +150,7 @@ func (k *socket) close() error {
 func (s *Server) serve(k *socket) {
 	for _, p := range k.udp {
 		// An inherited socket is one for all cores.
-		loops := max(1, runtime.GOMAXPROCS(0)/len(k.udp))
+		loops := max(1, s.cfg.Loops/len(k.udp))
 		for range loops {
 			s.serving.Go(func() { s.serveUDP(p) })
 		}

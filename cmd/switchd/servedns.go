@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -64,6 +65,11 @@ func (c *serveCmd) dnsConfig(log *slog.Logger, metrics prometheus.Registerer) (d
 		}
 		cfg.Keys = append(cfg.Keys, key)
 	}
+	// The DNS loops may keep each core busy without ever waiting, and the
+	// runtime looks at other connections only when one of its processors is
+	// idle: without one more, a change in Consul would be seen 10 ms late.
+	cfg.Loops = runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(cfg.Loops + 1)
 	if cfg.Packets, cfg.Listeners, err = inherited(); err != nil {
 		return cfg, err
 	}

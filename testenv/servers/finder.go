@@ -21,6 +21,7 @@ const (
 	Consul       = "consul"
 	Prometheus   = "prometheus"
 	Alertmanager = "alertmanager"
+	CoreDNS      = "coredns" // which the name servers are measured beside
 )
 
 // buildTimeout bounds one build, downloads and the wait for another checkout's
@@ -35,11 +36,14 @@ func Find(ctx context.Context, progress io.Writer, name string) (string, error) 
 	return found.Path, err
 }
 
-// Names returns the names that Find knows.
+// Names returns the names of the servers that tests and the demo need. Find
+// knows those of benches, too.
 func Names() []string {
 	var names []string
 	for _, p := range programs() {
-		names = append(names, p.name)
+		if !p.bench {
+			names = append(names, p.name)
+		}
 	}
 	return names
 }

@@ -33,6 +33,8 @@ type program struct {
 	minimum string
 	// took is how long a build takes on two cores, for the progress line.
 	took string
+	// bench tells that only a bench needs it: Names leaves it out.
+	bench bool
 }
 
 const prometheusVersion = "github.com/prometheus/common/version.Version"
@@ -68,6 +70,16 @@ func programs() []program {
 		versionArg: "--version",
 		minimum:    "0.27.0",
 		took:       "1 minute",
+	}, {
+		name:       CoreDNS,
+		dir:        "testenv/servers/coredns",
+		module:     "github.com/coredns/coredns",
+		pkg:        "github.com/coredns/coredns",
+		release:    sameVersion,
+		versionArg: "-version",
+		minimum:    "1.12.0",
+		took:       "2 minutes",
+		bench:      true,
 	}}
 }
 

@@ -95,8 +95,26 @@ func (k Keys) Operators() string { return k.Prefix() + "operators/" }
 // and their serial never come apart.
 func (k Keys) Serial() string { return k.Prefix() + "live.serial" }
 
-// LivesAndSerial is the common prefix of Lives and Serial.
+// Names holds what DNS answers besides live records and nodes: the zone, the
+// names in it and the name servers. It stands beside the serial too.
+func (k Keys) Names() string { return k.Prefix() + "live.names" }
+
+// AllAnswering is the folder of the nodes that DNS answers with, which stands
+// beside the serial too.
+func (k Keys) AllAnswering() string { return k.Prefix() + "live.pools/" }
+
+// Answering holds the nodes of one service that DNS answers with.
+func (k Keys) Answering(service string) string { return k.AllAnswering() + service }
+
+// LivesAndSerial is the common prefix of all that DNS answers are made of: of
+// Lives, Names, AllAnswering and Serial.
 func (k Keys) LivesAndSerial() string { return k.Prefix() + "live" }
+
+// ZoneFiles is the folder of zone files.
+func (k Keys) ZoneFiles() string { return k.Prefix() + "zonefiles/" }
+
+// ZoneFile holds the compressed text of the zone file with a SHA-256.
+func (k Keys) ZoneFile(sha256 string) string { return k.ZoneFiles() + sha256 }
 
 // Base is the last part of a key.
 func Base(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }

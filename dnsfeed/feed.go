@@ -1,6 +1,9 @@
-// Package dnsfeed makes DNS views from what Consul holds: the live records
-// with the zone's serial, and the passing nodes of each pool. It is the only
-// way by which the DNS server learns anything.
+// Package dnsfeed makes DNS views from what Consul holds. A view is made of
+// keys that one read sees at one index: live records, the names of the zone,
+// the nodes that answer, and the serial which moves with any of them. So all
+// replicas answer the same under the same serial. What those keys are derived
+// from, which is the desired state and health, the feed watches too, and has
+// them follow it. It is the only way by which the DNS server learns anything.
 package dnsfeed
 
 import (
@@ -12,6 +15,7 @@ import (
 
 	"switchd/consul"
 	"switchd/dnsflip"
+	"switchd/ledger"
 	"switchd/replica"
 )
 
@@ -27,7 +31,12 @@ type Feed struct {
 	Keys   consul.Keys
 	Server Publisher
 	Log    *slog.Logger
+	// Driving tells whether this replica is the one that writes first what
+	// answers are made of; the others do it when that one doesn't. Nil: no.
+	Driving func() bool
 }
+
+func (f *Feed) ledger() *ledger.Ledger { return &ledger.Ledger{Consul: f.Consul, Keys: f.Keys} }
 
 // confirmEvery is how often Consul is asked whether the live records are still
 // those that were seen. That moves the view's age, and finds what a watch
@@ -55,9 +64,13 @@ func (f *Feed) Run(ctx context.Context) {
 	})
 	s.watching.Go(func() {
 		f.Consul.WatchService(ctx, replica.Service, func(seen consul.Seen[[]*api.ServiceEntry]) {
-			s.update(ctx, replicas, seen.Err, func() error { s.setReplicas(seen.Value); return nil })
+			s.update(ctx, replicas, seen.Err, func() error {
+				s.replicas = replica.FromHealth(seen.Value, f.Keys.Env)
+				return nil
+			})
 		})
 	})
+	s.watching.Go(func() { s.keep(ctx) })
 	defer s.watching.Wait()
 	ticker := time.NewTicker(confirmEvery)
 	defer ticker.Stop()

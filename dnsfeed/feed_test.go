@@ -1,13 +1,17 @@
 package dnsfeed_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -16,6 +20,7 @@ import (
 	"switchd/consul"
 	"switchd/dnsfeed"
 	"switchd/dnsflip"
+	"switchd/dnsproof"
 	"switchd/ledger"
 	"switchd/pools"
 	"switchd/replica"
@@ -38,10 +43,7 @@ func newWorld(tb testing.TB, zone bool) world {
 	tb.Helper()
 	server := devconsul.Start(tb, nil)
 	client := server.Client()
-	w := world{&ledger.Ledger{Consul: client, Keys: consul.Keys{Env: "prod"}}, server, client, dnsflip.NewServer(dnsflip.Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler)})}
-	if err := w.dns.Start(tb.Context()); err != nil {
-		tb.Fatal(err)
-	}
+	w := world{&ledger.Ledger{Consul: client, Keys: consul.Keys{Env: "prod"}}, server, client, newServer(tb)}
 	desired := &spec.Desired{Environment: spec.Environment{Name: "prod"}, Services: []spec.Service{service("api"), service("web")}}
 	if zone {
 		desired.Environment.Zone = &spec.Zone{
@@ -60,20 +62,37 @@ func newWorld(tb testing.TB, zone bool) world {
 	if err := replica.Register(tb.Context(), client, replica.Replica{Name: "ns1", Env: "prod", HTTP: "127.0.0.1:1", DNS: "127.0.0.1:53"}); err != nil {
 		tb.Fatal(err)
 	}
+	w.serve(tb, w.dns)
+	return w
+}
+
+// serve has a DNS server fed until the test ends.
+func (w world) serve(tb testing.TB, server dnsfeed.Publisher) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&dnsfeed.Feed{Consul: client, Keys: w.Keys, Server: w.dns, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
+		(&dnsfeed.Feed{Consul: w.client, Keys: w.Keys, Server: server, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
 	}()
 	tb.Cleanup(func() {
 		cancel()
 		<-done
-		if err := w.dns.Close(); err != nil {
+	})
+}
+
+func newServer(tb testing.TB) *dnsflip.Server {
+	tb.Helper()
+	server := dnsflip.NewServer(dnsflip.Config{Listen: []string{"127.0.0.1:0"}, Log: slog.New(slog.DiscardHandler)})
+	if err := server.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := server.Close(); err != nil {
 			tb.Error(err)
 		}
 	})
-	return w
+	return server
 }
 
 func service(name string) spec.Service {
@@ -107,11 +126,11 @@ func (w world) flip(tb testing.TB, service, pool string) {
 // ask asks the DNS server where it leads a service's users.
 func (w world) ask(tb testing.TB, service string) (pool string, serial uint32) {
 	tb.Helper()
-	pool, serial, err := dnsflip.Ask(tb.Context(), w.dns.Addrs()[0], service+".apps.test")
+	reply, err := dnsproof.Ask(tb.Context(), w.dns.Addrs()[0], service+".apps.test")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return pool, serial
+	return strings.TrimSuffix(strings.TrimPrefix(reply.Target, service+"-"), ".apps.test"), reply.Serial
 }
 
 // await waits until the view that is served is as wanted.
@@ -145,7 +164,8 @@ func has(service, pool string, addrs ...string) func(*dnsflip.View) bool {
 func TestFeed_FollowsEachSwitchAndTheHealthOfEachPool(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
-	view := w.await(t, "the first answers", leads("web", spec.Blue))
+	w.await(t, "the first answers", leads("web", spec.Blue))
+	view := w.await(t, "the name server", func(v *dnsflip.View) bool { return len(v.NameServerAddrs) > 0 })
 	if want := map[string][]netip.Addr{"ns1.apps.test": {netip.MustParseAddr("127.0.0.1")}}; !maps.EqualFunc(view.NameServerAddrs, want, slices.Equal) {
 		t.Errorf("name servers: %v", view.NameServerAddrs)
 	}
@@ -214,7 +234,7 @@ func TestFeed_AnswersStayWhileConsulIsAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, true)
-			w.await(t, "the first answers", leads("web", spec.Blue))
+			w.recorded(t)
 			_, serial := w.ask(t, "web")
 			outage.begin(t, w.consul)
 			away := time.Now()
@@ -245,6 +265,7 @@ func signal(t *testing.T, c *devconsul.Lone, sig unix.Signal) {
 func TestFeed_KeepsAServiceWhoseLiveRecordIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
+	w.recorded(t)
 	live, number := w.Keys.Live("web"), w.Keys.Serial()
 	for _, loss := range []struct {
 		name string
@@ -304,6 +325,96 @@ func TestFeed_KeepsAServiceWhoseLiveRecordIsLost(t *testing.T) {
 			w.await(t, "the flip of the service itself", leads("web", spec.Blue))
 		})
 	}
+}
+
+func TestFeed_FollowsTheTTLAndWhereAServiceIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.recorded(t)
+	apex, targets, elsewhere := service("api"), service("web"), service("mail")
+	apex.Switch = spec.Switch{Kind: spec.SwitchDNS, Name: spec.SwitchApex, TTL: spec.Duration(time.Minute), ArmedTTL: spec.Duration(2 * time.Second)}
+	targets.Switch.Targets = map[string]string{spec.Blue: "b.example.net", spec.Green: "g.example.net"}
+	elsewhere.Switch = spec.Switch{Kind: spec.SwitchDNSUpdate, Name: "mail", Zone: "example.net", Server: "192.0.2.53:53", Key: "k", Targets: targets.Switch.Targets}
+	zone := w.dns.View().Zone
+	if err := w.Apply(t.Context(), "test", &spec.Desired{
+		Environment: spec.Environment{Name: "prod", Zone: &zone}, Services: []spec.Service{apex, elsewhere, targets},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	view := w.await(t, "the apex", leads(dnsflip.Apex, spec.Blue))
+	if f := view.Flips[dnsflip.Apex]; f.PoolName != "api" || f.TTL != apex.Switch.TTL || f.Port != 80 {
+		t.Errorf("the apex is %+v", f)
+	}
+	if f := view.Flips["web"]; f.PoolName != "" || !maps.Equal(f.Targets, targets.Switch.Targets) {
+		t.Errorf("web is %+v", f)
+	}
+	if len(view.Flips) != 2 {
+		t.Errorf("flips: %v", view.Flips)
+	}
+	arm := func(armed bool) {
+		if _, err := w.Do(t.Context(), "api", "test", func(s rollout.Situation) (*rollout.Change, error) {
+			live := *s.Live
+			live.Armed = armed
+			return &rollout.Change{Live: &live, What: "arm"}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arm(true)
+	w.await(t, "the short TTL", func(v *dnsflip.View) bool { return v.Flips[dnsflip.Apex].TTL == apex.Switch.ArmedTTL })
+	arm(false)
+	w.await(t, "the long TTL", func(v *dnsflip.View) bool { return v.Flips[dnsflip.Apex].TTL == apex.Switch.TTL })
+}
+
+// TestFeed_AZoneFileThatIsGoneHoldsUpNoFlip takes the file away between the
+// record that names it and whoever reads it.
+func TestFeed_AZoneFileThatIsGoneHoldsUpNoFlip(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.recorded(t)
+	files := fstest.MapFS{
+		"env.hcl":   {Data: []byte("environment \"prod\" {\n  zone \"apps.test\" {\n    name_servers = [\"ns1.apps.test\"]\n    file = \"apps.zone\"\n  }\n}\n")},
+		"apps.zone": {Data: []byte("www 60 A 192.0.2.80\n")},
+	}
+	src, diags := spec.LoadFS(files)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	desired, diags := src.Compile("prod")
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	desired.Services = []spec.Service{service("api"), service("web")}
+	text, err := json.Marshal(desired.Environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.API().KV().Put(&api.KVPair{Key: w.Keys.Environment(), Value: text}, nil); err != nil {
+		t.Fatal(err)
+	}
+	names := func() *ledger.Names {
+		entry, err := w.client.Get(t.Context(), w.Keys.Names())
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, err := ledger.ParseNames(entry.Value, entry.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	for names().Zone.File == nil { // until the feed has derived it
+		<-time.After(10 * time.Millisecond)
+	}
+	w.flip(t, "web", spec.Green)
+	view := w.await(t, "the flip without the file", leads("web", spec.Green))
+	if view.ZoneFile != nil || view.Zone.File != nil {
+		t.Errorf("the zone is %+v", view.Zone)
+	}
+	if err := w.Apply(t.Context(), "test", desired); err != nil {
+		t.Fatal(err)
+	}
+	w.await(t, "the file", func(v *dnsflip.View) bool { return bytes.Equal(v.ZoneFile, desired.ZoneFile) && v.Zone.File != nil })
 }
 
 func TestFeed_PublishesNothingWithoutAZone(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -19,12 +17,14 @@ import (
 	"switchd/spec"
 )
 
-// What a view is made of, besides the health of each service.
+// What is watched, besides the health of each service, and what can go wrong.
 const (
 	environment = "environment"
 	services    = "services"
 	lives       = "live records"
 	replicas    = "replicas"
+	zoneFile    = "zone file"
+	following   = "writing what answers are made of"
 )
 
 func healthOf(service string) string { return "health of " + service }
@@ -33,26 +33,34 @@ func healthOf(service string) string { return "health of " + service }
 type state struct {
 	feed     *Feed
 	watching sync.WaitGroup
+	behind   chan struct{} // says that something may have to be written
 
 	mu       sync.Mutex
 	seen     map[string]bool // what was seen at least once
 	failing  map[string]bool // what can't be read now
 	troubled map[string]bool // what was complained about and isn't over
+
+	// What answers are made of, as of one index.
+	names     *ledger.Names
+	answering map[string]*pools.Answering
+	lives     map[string]*pools.Live
+	unread    map[string]error // why a service's live record is of no use
+	serial    uint32
+	index     uint64    // the serial's in Consul
+	at        time.Time // when all of this was known to be so
+
+	// What that is derived from.
 	env      *spec.Environment
 	services []spec.Service
-	lives    map[string]*pools.Live
-	unread   map[string]error // why a service's live record is of no use
-	serial   uint32
-	index    uint64    // the serial's in Consul
-	at       time.Time // when live records and serial were known to be these
 	health   map[string]map[string]pools.Pool
-	replicas map[string]netip.Addr // DNS addresses by replica name
+	replicas []replica.Replica
 	watches  map[string]context.CancelFunc
 }
 
 func newState(f *Feed) *state {
 	return &state{
-		feed: f, seen: make(map[string]bool), failing: make(map[string]bool), troubled: make(map[string]bool),
+		feed: f, behind: make(chan struct{}, 1),
+		seen: make(map[string]bool), failing: make(map[string]bool), troubled: make(map[string]bool),
 		health: make(map[string]map[string]pools.Pool), watches: make(map[string]context.CancelFunc),
 	}
 }
@@ -72,7 +80,8 @@ func (s *state) update(ctx context.Context, what string, err error, set func() e
 	s.complain(what, err)
 	if err == nil {
 		s.seen[what] = true
-		s.publish()
+		s.publish(ctx)
+		s.lookAgain()
 	}
 }
 
@@ -88,8 +97,8 @@ func (s *state) complain(what string, err error) {
 	}
 }
 
-// confirm asks Consul whether the serial, and with it the live records, still
-// are those that were seen; if not, it reads them. When it can't, the age of
+// confirm asks Consul whether the serial, and with it all that answers are made
+// of, still is what was seen; if not, it reads that. When it can't, the age of
 // the answers grows.
 func (s *state) confirm(ctx context.Context) {
 	asked := time.Now()
@@ -98,9 +107,10 @@ func (s *state) confirm(ctx context.Context) {
 	same := err == nil && serial.Index == s.index
 	if same {
 		s.at = asked
-		s.publish()
+		s.publish(ctx)
 	}
 	s.mu.Unlock()
+	s.lookAgain()
 	if err != nil || same {
 		return
 	}
@@ -131,11 +141,21 @@ func (s *state) setServices(ctx context.Context, entries []consul.Entry) error {
 		}
 	}
 	s.services = services
+	s.watchHealth(ctx)
+	return nil
+}
+
+// watchHealth watches the health of exactly the services that have a name in
+// the zone.
+func (s *state) watchHealth(ctx context.Context) {
 	wanted := make(map[string]bool)
-	for _, service := range services {
+	for _, service := range s.services {
+		if service.Switch.Kind != spec.SwitchDNS {
+			continue
+		}
 		wanted[service.Name] = true
 		if s.watches[service.Name] == nil {
-			s.watchHealth(ctx, service.Name)
+			s.watchHealthOf(ctx, service.Name)
 		}
 	}
 	for name, cancel := range s.watches {
@@ -147,10 +167,9 @@ func (s *state) setServices(ctx context.Context, entries []consul.Entry) error {
 			delete(s.troubled, healthOf(name))
 		}
 	}
-	return nil
 }
 
-func (s *state) watchHealth(ctx context.Context, service string) {
+func (s *state) watchHealthOf(ctx context.Context, service string) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.watches[service] = cancel
 	s.watching.Go(func() {
@@ -163,49 +182,37 @@ func (s *state) watchHealth(ctx context.Context, service string) {
 	})
 }
 
-// setLives takes in the live records and the serial, which one read gives at
-// one index. A record that can't be read is no reason to hold up the others.
+// setLives takes in all that answers are made of, which one read gives at one
+// index. A record that can't be read is no reason to hold up the others.
 func (s *state) setLives(entries []consul.Entry, at time.Time) error {
-	lives, unread := make(map[string]*pools.Live), make(map[string]error)
-	var serial uint32
-	var index uint64
+	keys := s.feed.Keys
+	next := state{answering: make(map[string]*pools.Answering), lives: make(map[string]*pools.Live), unread: make(map[string]error)}
 	for _, entry := range entries {
-		if entry.Key == s.feed.Keys.Serial() {
-			var err error
-			if serial, err = ledger.ParseSerial(entry.Value); err != nil {
+		service, err := consul.Base(entry.Key), error(nil)
+		switch {
+		case entry.Key == keys.Serial():
+			if next.serial, err = ledger.ParseSerial(entry.Value); err != nil {
 				return fmt.Errorf("parse %s: %w", entry.Key, err)
 			}
-			index = entry.Index
-			continue
+			next.index = entry.Index
+		case entry.Key == keys.Names():
+			if next.names, err = ledger.ParseNames(entry.Value, entry.Index); err != nil {
+				next.names = s.names // until it is derived anew
+			}
+			s.complain(entry.Key, err)
+		case strings.HasPrefix(entry.Key, keys.AllAnswering()):
+			if next.answering[service], err = pools.ParseAnswering(entry.Value, entry.Index); err != nil {
+				next.answering[service] = s.answering[service]
+			}
+			s.complain(entry.Key, err)
+		case strings.HasPrefix(entry.Key, keys.Lives()):
+			if next.lives[service], err = pools.ParseLive(entry.Value, entry.Index); err != nil {
+				delete(next.lives, service)
+				next.unread[service] = fmt.Errorf("parse %s: %w", entry.Key, err)
+			}
 		}
-		if !strings.HasPrefix(entry.Key, s.feed.Keys.Lives()) {
-			continue
-		}
-		service := consul.Base(entry.Key)
-		live, err := pools.ParseLive(entry.Value, entry.Index)
-		if err != nil {
-			unread[service] = fmt.Errorf("parse %s: %w", entry.Key, err)
-			continue
-		}
-		lives[service] = live
 	}
-	s.lives, s.unread, s.serial, s.index, s.at = lives, unread, serial, index, at
+	s.names, s.answering, s.lives, s.unread = next.names, next.answering, next.lives, next.unread
+	s.serial, s.index, s.at = next.serial, next.index, at
 	return nil
-}
-
-func (s *state) setReplicas(entries []*api.ServiceEntry) {
-	// A replica that has left keeps its address: the zone's name servers are
-	// what its parent zone says, and a restart is no reason to change that.
-	if s.replicas == nil {
-		s.replicas = make(map[string]netip.Addr)
-	}
-	for _, r := range replica.FromHealth(entries, s.feed.Keys.Env) {
-		host, _, err := net.SplitHostPort(r.DNS)
-		if err != nil {
-			continue
-		}
-		if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() && addr.Zone() == "" {
-			s.replicas[r.Name] = addr.Unmap()
-		}
-	}
 }

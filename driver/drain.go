@@ -10,21 +10,21 @@ import (
 	"switchd/rollout"
 )
 
-// drain waits for the end of the old pool's traffic: measured where the spec
-// has a query, and for three TTLs, which no cache should outlast, elsewhere.
+// drain waits for the end of the old pool's traffic: first for as long as
+// caches may lead there, and then, where the spec has a query, until it is
+// measured.
 func (w *World) drain(ctx context.Context, s rollout.Situation, progress func(string)) gate.Verdict {
-	const ttls = 3
-	settled := s.Record.SwitchedAt.Add(ttls * s.Spec.Switch.TTL.Std())
-	if left := time.Until(settled); left > 0 {
-		progress(fmt.Sprintf("%d TTLs of %s are not over", ttls, s.Spec.Switch.TTL))
+	least := s.Spec.LeastAfter()
+	if left := time.Until(s.Record.SwitchedAt.Add(least)); left > 0 {
+		progress(fmt.Sprintf("caches may lead to the old pool for %s after the switch", least))
 		select {
 		case <-ctx.Done():
-			return gate.Undecided("ended before %d TTLs of %s were over", ttls, s.Spec.Switch.TTL)
+			return gate.Undecided("ended before %s were over, for which caches may lead to the old pool", least)
 		case <-time.After(left):
 		}
 	}
 	if s.Spec.Drain.Query == "" {
-		return gate.Passed("%d TTLs of %s are over; no query for the traffic is declared", ttls, s.Spec.Switch.TTL)
+		return gate.Passed("%s are over, for which caches may lead to the old pool; no query for the traffic is declared", least)
 	}
 	prometheus, verdict := w.prometheus(ctx, s.Spec)
 	if prometheus == nil {

@@ -12,25 +12,9 @@ import (
 // ends: what is missing is written, and an edit made by hand, to it or to what
 // it is derived from, is followed or put back.
 func (w *World) KeepOrders(ctx context.Context) {
-	changed := make(chan string)
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	for _, prefix := range []string{w.Keys.Specs(), w.Keys.Lives(), w.Keys.Rollouts(), w.Keys.Orders()} {
-		watching.Go(func() {
-			known := make(map[string]uint64) // index by key
-			w.Consul.WatchPrefix(ctx, prefix, func(seen consul.Seen[[]consul.Entry]) {
-				if seen.Err != nil {
-					return // Active says so
-				}
-				for _, key := range differ(known, seen.Value) {
-					select {
-					case changed <- consul.Base(key):
-					case <-ctx.Done():
-					}
-				}
-			})
-		})
-	}
+	changed := w.watchServices(ctx, &watching, w.Keys.Specs(), w.Keys.Lives(), w.Keys.Rollouts(), w.Keys.Orders())
 	again := make(map[string]bool) // services that it did not work for
 	retry := time.NewTicker(time.Second)
 	defer retry.Stop()
@@ -48,6 +32,29 @@ func (w *World) KeepOrders(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// watchServices sends the name of a service each time that its key under one
+// of the folders changes, until ctx ends.
+func (w *World) watchServices(ctx context.Context, watching *sync.WaitGroup, folders ...string) <-chan string {
+	changed := make(chan string)
+	for _, folder := range folders {
+		watching.Go(func() {
+			known := make(map[string]uint64) // index by key
+			w.Consul.WatchPrefix(ctx, folder, func(seen consul.Seen[[]consul.Entry]) {
+				if seen.Err != nil {
+					return // Active says so
+				}
+				for _, key := range differ(known, seen.Value) {
+					select {
+					case changed <- consul.Base(key):
+					case <-ctx.Done():
+					}
+				}
+			})
+		})
+	}
+	return changed
 }
 
 // differ brings the known indexes up to what was seen and lists the keys that

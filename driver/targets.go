@@ -10,6 +10,7 @@ import (
 	"switchd/replica"
 	"switchd/rollout"
 	"switchd/smoke"
+	"switchd/spec"
 	"switchd/warmup"
 )
 
@@ -53,8 +54,8 @@ func (w *World) warmup(ctx context.Context, s rollout.Situation, progress func(s
 	return warmup.Run(ctx, *s.Spec.Warmup, vars(s, s.Record.Pool), targets, progress)
 }
 
-// smoke checks each node, and the pool through its DNS name where there is
-// one, as a user would reach it.
+// smoke checks each node, and the pool through its DNS name where it has one in
+// the environment's zone, as a user would reach it.
 func (w *World) smoke(ctx context.Context, s rollout.Situation) gate.Verdict {
 	nodes, verdict := w.nodes(ctx, s)
 	if nodes == nil {
@@ -68,13 +69,13 @@ func (w *World) smoke(ctx context.Context, s rollout.Situation) gate.Verdict {
 	if err != nil {
 		return gate.Undecided("the environment can't be read: %v", err)
 	}
-	if env.Zone != nil {
+	if env.Zone != nil && s.Spec.Switch.Kind != spec.SwitchDNSUpdate && len(s.Spec.Switch.Targets) == 0 {
 		servers, err := w.dnsServers(ctx)
 		if err != nil {
 			return gate.Undecided("the replicas can't be listed: %v", err)
 		}
 		if len(servers) > 0 {
-			pool := s.Spec.Switch.Name + "-" + s.Record.Pool + "." + env.Zone.Name
+			pool := leadOf(s.Spec, env.Zone.Name).targets[s.Record.Pool]
 			targets = append(targets, smoke.Target{
 				Name: "pool " + s.Record.Pool, URL: "http://" + net.JoinHostPort(pool, strconv.Itoa(s.Spec.Port)), Dial: smoke.ThroughDNS(servers),
 			})

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 
 	"switchd/analysis"
+	"switchd/dnsflip/tsig"
+	"switchd/dnsproof"
 	"switchd/gate"
 	"switchd/ledger"
 	"switchd/rollout"
@@ -19,6 +21,14 @@ type World struct {
 
 	Fence ledger.Fence
 	Log   *slog.Logger
+	// TSIG are the keys by which zones of others take updates; nil: none.
+	TSIG *tsig.Ring
+	// NameServers is where the name servers of zones are found.
+	NameServers dnsproof.Directory
+	// Metrics may be nil.
+	Metrics *Metrics
+
+	updates updates
 }
 
 var _ rollout.World = (*World)(nil)

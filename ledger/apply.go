@@ -43,6 +43,13 @@ func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) er
 	if err := operator.hold(ctx, l.Keys.Operators()+"apply"); err != nil {
 		return fmt.Errorf("apply the desired state: %w", err)
 	}
+	var file *spec.ZoneFile
+	if zone := desired.Environment.Zone; zone != nil {
+		file = zone.File
+	}
+	if err := l.keepZoneFile(ctx, file, desired.ZoneFile); err != nil {
+		return err
+	}
 	ops, err := l.applyOps(ctx, desired)
 	if err != nil {
 		return err
@@ -58,7 +65,12 @@ func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) er
 			return fmt.Errorf("%w; apply again: it writes what is still missing", err)
 		}
 	}
-	return nil
+	// What DNS answers follows at once, however many parts there were; should
+	// this process die here, the next replica to look does it.
+	if err := again(ctx, l.DeriveNames); err != nil {
+		return fmt.Errorf("%w; the desired state is written, and the replicas will follow it", err)
+	}
+	return l.forgetZoneFiles(ctx, file)
 }
 
 // applyOps are the operations that lead from what Consul holds to the desired

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"switchd/consul"
@@ -94,19 +93,11 @@ func (l *Ledger) liveOps(ctx context.Context, live *pools.Live) ([]consul.Op, er
 	if err != nil {
 		return nil, fmt.Errorf("write the live record: %w", err)
 	}
-	entry, err := l.Consul.Get(ctx, l.Keys.Serial())
+	serial, err := l.serialOp(ctx)
 	if err != nil {
 		return nil, err
 	}
-	old, err := ParseSerial(entry.Value)
-	if err != nil {
-		return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
-	}
-	next := strconv.FormatUint(uint64(NextSerial(old, time.Now())), 10)
-	return []consul.Op{
-		consul.CAS(l.Keys.Live(live.Service), value, live.Index),
-		consul.CAS(l.Keys.Serial(), []byte(next), entry.Index),
-	}, nil
+	return []consul.Op{consul.CAS(l.Keys.Live(live.Service), value, live.Index), serial}, nil
 }
 
 // forget makes room in the history for one more. It doesn't look into the
@@ -122,30 +113,6 @@ func (l *Ledger) forget(ctx context.Context, service string) ([]consul.Op, error
 		ops = append(ops, consul.DeleteCAS(entry.Key, entry.Index))
 	}
 	return ops, nil
-}
-
-// ParseSerial reads the zone's serial; 0 for an empty value.
-func ParseSerial(value []byte) (uint32, error) {
-	if len(value) == 0 {
-		return 0, nil
-	}
-	serial, err := strconv.ParseUint(string(value), 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("the zone's serial is %.20q, expected a number of 32 bits", value)
-	}
-	return uint32(serial), nil
-}
-
-// NextSerial is the serial after old: the time where that is ahead in the
-// order of RFC 1982 section 3.2, so that it means something to people, and one
-// more otherwise. It is never zero, which some secondaries take for none, and
-// neither is old: a zone that no change has given a serial yet is at 1.
-func NextSerial(old uint32, now time.Time) uint32 {
-	old = max(old, 1)
-	if unix := max(uint32(now.Unix()), 1); int32(unix-old) > 0 {
-		return unix
-	}
-	return max(old+1, 1)
 }
 
 // Operator is the short lease under which a command writes. Its session lives

@@ -3,7 +3,6 @@ package pools
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -159,24 +158,6 @@ func (p Pool) On(node string) (Instance, bool) {
 		return Instance{}, false
 	}
 	return p[i], true
-}
-
-// Addresses are those of the passing nodes, sorted: of those that run the
-// version, or of all of them if none does or no version is given. One that no
-// client could use is left out.
-func (p Pool) Addresses(version string) []netip.Addr {
-	var addrs []netip.Addr
-	anyVersion := version == "" || p.Passing(version) == 0
-	for _, in := range p {
-		if !anyVersion && in.Version != version {
-			continue
-		}
-		if addr, err := netip.ParseAddr(in.Address); err == nil && in.Passing && addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsMulticast() {
-			addrs = append(addrs, addr.Unmap())
-		}
-	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Compact(addrs)
 }
 
 // EmptyError says why a pool may not get users: promise "never empty".

@@ -19,6 +19,9 @@ type Live struct {
 	// Weights are the percentages by pool while the idle pool has a share;
 	// empty means that the live pool has everything.
 	Weights map[string]int `json:"weights,omitempty"`
+	// Armed tells that the service's name has its short TTL: a rollout may
+	// lead users elsewhere, or just did.
+	Armed bool `json:"armed,omitempty"`
 	// Generation grows by one with each change.
 	Generation uint64 `json:"generation"`
 	// Previous is where a rollback goes: the pool and version that were live
@@ -106,7 +109,8 @@ func (l *Live) Validate() error {
 }
 
 // Next is the record that follows l: one generation on, with the change's
-// author.
+// author. It isn't armed, nor has it weights: only a rollout that goes on
+// keeps them.
 func (l *Live) Next(by string, at time.Time) *Live {
 	next := Live{Generation: 1, By: by, At: at.UTC()}
 	if l != nil {

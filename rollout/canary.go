@@ -48,6 +48,9 @@ func (p *plan) canary() Decision {
 		if err := p.canServe(p.Pools, p.record.Target()); err != nil {
 			return p.wait("for the new pool: " + err.Error())
 		}
+		if d, waits := p.settling(); waits {
+			return d
+		}
 		return p.shift(share)
 	}
 	if p.Spec.Analysis == nil {
@@ -56,8 +59,9 @@ func (p *plan) canary() Decision {
 	}
 	// Caches still hold what they were told before, so a judgement made
 	// earlier would be about another share.
-	if settled := p.record.StepAt.Add(p.Spec.Switch.TTL.Std()); p.now.Before(settled) {
-		d := p.wait(fmt.Sprintf("for caches to take up the share of %d %% (TTL %s)", share, p.Spec.Switch.TTL))
+	ttl := p.Spec.Switch.InForce(true)
+	if settled := p.record.StepAt.Add(ttl.Std()); p.now.Before(settled) {
+		d := p.wait(fmt.Sprintf("for caches to take up the share of %d %% (TTL %s)", share, ttl))
 		d.Wake = settled
 		return d
 	}
@@ -79,6 +83,7 @@ func (p *plan) canary() Decision {
 func (p *plan) shift(share int) Decision {
 	live := p.Live.Next(Controller, p.now)
 	live.Rollout = p.record.ID
+	live.Armed = p.Live.Armed
 	live.Why = fmt.Sprintf("canary of %s", p.record.Version)
 	live.Weights = map[string]int{p.record.Pool: share, p.record.From.Pool: 100 - share}
 	p.record.Generation, p.record.StepAt, p.record.Wait = live.Generation, p.now, nil

@@ -11,7 +11,7 @@ import (
 
 // commit makes the record, as it now is, the change to be written.
 func (p *plan) commit(what string) Decision {
-	return Decision{Change: &Change{Record: p.record, Saw: p.Live.Read(), What: what}}
+	return Decision{Change: &Change{Record: p.record, Live: p.disarmed(), Saw: p.Live.Read(), What: what}}
 }
 
 // next is the phase after the present one.
@@ -61,7 +61,9 @@ func (p *plan) fail(why string, facts ...string) Decision {
 	p.end(Failed, why)
 	p.record.note(p.now, why, append(slices.Clone(facts), p.healthFacts()...)...)
 	d := p.commit("fail: " + why)
-	d.Change.Live = live
+	if live != nil {
+		d.Change.Live = live
+	}
 	return d
 }
 
@@ -80,11 +82,12 @@ func (p *plan) back(why string) Decision {
 	return d
 }
 
-// stop halts the rollout; its share of users goes back to the live pool.
+// stop halts the rollout; its share of users goes back to the live pool. The
+// TTL stays short: a person is near, who may want to lead users elsewhere.
 func (p *plan) stop(by, why string) Decision {
 	live := p.unweighted()
 	if live != nil {
-		p.record.Generation = live.Generation
+		p.record.Generation, live.Armed = live.Generation, p.Live.Armed
 	}
 	p.halt(by, why)
 	d := p.commit("halt: " + why)

@@ -112,7 +112,7 @@ func Rollback(s Situation, by, why string, now time.Time) (*Change, error) {
 		// elsewhere, but the rollout must not stand in the way of the next.
 		p.end(Failed, fmt.Sprintf("%s; there is no former release, %s stays live", why, s.Live.Side()))
 		p.record.note(now, p.record.Outcome, p.healthFacts()...)
-		return &Change{Record: p.record, Saw: s.Live.Read(), What: "end the rollout"}, nil
+		return p.commit("end the rollout").Change, nil
 	}
 	if r := s.Record; r != nil && !running && r.Pool == back.Pool {
 		return nil, refuse(NothingToDo, "the rollout of %s to %s, which %s, has taken the former release's place; %s stays live",

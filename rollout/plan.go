@@ -44,6 +44,9 @@ func (p *plan) decide() Decision {
 	if !p.record.Deadline.IsZero() && !p.now.Before(p.record.Deadline) {
 		return p.expire()
 	}
+	if d, changed := p.arm(); changed {
+		return d
+	}
 	switch p.record.Phase {
 	case Queued:
 		return p.queued()
@@ -105,7 +108,7 @@ func (p *plan) keepHalted() Decision {
 	}
 	d := p.commit("take the weight back while halted")
 	d.Change.Live = p.unweighted()
-	p.record.Generation = d.Change.Live.Generation
+	p.record.Generation, d.Change.Live.Armed = d.Change.Live.Generation, p.Live.Armed
 	return d
 }
 

@@ -114,8 +114,8 @@ func runTo(t *rapid.T, phase rollout.Phase) *world {
 		w.job = d.Job
 		if d.Change != nil {
 			w.commit(t, d.Change)
-		} else {
-			w.now = w.now.Add(time.Second)
+		} else if w.now = w.now.Add(time.Second); w.record.Phase == rollout.Canary && w.now.Before(w.record.Settled) {
+			w.now = w.record.Settled
 		}
 		if w.job != nil {
 			w.gates[w.job.Kind] = gate.Pass
@@ -176,6 +176,7 @@ func TestPlan_AFailedAnalysisLeadsEverybodyBackInOneWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := runTo(t, rollout.Canary)
 		w.gates = map[rollout.JobKind]gate.Outcome{rollout.JobAnalysis: gate.Fail}
+		w.now = w.record.Settled
 		for range 20 {
 			d := rollout.Plan(w.situation(), w.now)
 			w.job = d.Job

@@ -87,6 +87,9 @@ type Record struct {
 	// Generation is the live record's as this rollout last saw or wrote it.
 	// Another one means that somebody else changed it.
 	Generation uint64 `json:"generation"`
+	// Settled is from when on no cache holds what it was told before the
+	// service's name was armed; zero until it was.
+	Settled time.Time `json:"settled,omitzero"`
 	// Below is since when the pool that users are on is below its quorum.
 	Below      time.Time  `json:"below,omitzero"`
 	SwitchedAt time.Time  `json:"switched_at,omitzero"`

@@ -23,6 +23,9 @@ func (p *plan) switching() Decision {
 		if err := p.canServe(p.Pools, p.record.Target()); err != nil {
 			return p.wait("for the new pool: " + err.Error())
 		}
+		if d, waits := p.settling(); waits {
+			return d
+		}
 		return p.flip()
 	}
 	job := p.job(JobProof)
@@ -45,6 +48,7 @@ func (p *plan) flip() Decision {
 	live := p.Live.Next(Controller, p.now)
 	live.Service, live.Pool, live.Version = p.record.Service, p.record.Pool, p.record.Version
 	live.Weights, live.Previous, live.Rollout = nil, p.record.From, p.record.ID
+	live.Armed = p.Live != nil && p.Live.Armed
 	p.record.Generation, p.record.SwitchedAt, p.record.Wait = live.Generation, p.now, nil
 	// An approval may have taken its time; the proof has its own.
 	p.setDeadline(string(Switching))

@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ type world struct {
 	// switches counts the changes of the live pool by rollout that were not
 	// rollbacks.
 	switches map[string]int
+	armedAt  time.Time // when the live record was last armed
 	wake     time.Time
 	racing   bool
 }
@@ -49,8 +51,11 @@ func newWorld(t *rapid.T) *world {
 	nodes := rapid.IntRange(1, 4).Draw(t, "nodes")
 	w.spec = spec.Service{
 		Name: "web", Port: 80,
-		Roll:      spec.Roll{Quorum: spec.Nodes(rapid.IntRange(1, nodes).Draw(t, "quorum")), MaxUnavailable: spec.Nodes(1)},
-		Switch:    spec.Switch{Kind: spec.SwitchDNS, Name: "web", TTL: spec.Duration(5 * time.Second)},
+		Roll: spec.Roll{Quorum: spec.Nodes(rapid.IntRange(1, nodes).Draw(t, "quorum")), MaxUnavailable: spec.Nodes(1)},
+		Switch: spec.Switch{
+			Kind: spec.SwitchDNS, Name: "web", ArmedTTL: spec.Duration(5 * time.Second),
+			TTL: spec.Duration(time.Duration(rapid.SampledFrom([]int{5, 30}).Draw(t, "ttl")) * time.Second),
+		},
 		Weights:   rapid.SampledFrom([][]int{nil, {5}, {5, 25}}).Draw(t, "weights"),
 		Bake:      spec.Duration(time.Minute),
 		AfterBake: rapid.SampledFrom([]string{spec.AfterBakeKeep, spec.AfterBakeUpgrade}).Draw(t, "after_bake"),
@@ -110,6 +115,9 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 	if w.racing && rapid.IntRange(0, 3).Draw(t, "race") == 0 {
 		w.breakNode(t)
 	}
+	if w.racing { // a write takes its time
+		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "latency")) * time.Second)
+	}
 	if change.Ready != nil && change.Ready(w.pools) != nil {
 		return // refused at the write
 	}
@@ -122,14 +130,31 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 		w.checkWait(t)
 	}
 	if change.Live == nil {
+		w.checkArmed(t)
 		return
 	}
 	next, was := change.Live, w.live
 	if err := next.Validate(); err != nil {
 		t.Fatalf("invalid live record: %v", err)
 	}
+	if r := change.Record; r != nil && was != nil && was.Armed && !next.Armed && !r.Phase.Ended() && r.Phase != rollout.Converging {
+		t.Fatalf("the TTL became long in phase %s", r.Phase)
+	}
+	defer func() {
+		if next.Armed && (was == nil || !was.Armed) {
+			w.armedAt = w.now
+		}
+		w.checkArmed(t)
+	}()
 	if was != nil && next.Generation != was.Generation+1 {
-		t.Fatalf("generation went from %d to %d", was.Generation, next.Generation)
+		// To arm and to disarm changes nothing else, and is no new generation.
+		same := *next
+		same.Armed = was.Armed
+		if !reflect.DeepEqual(&same, was) || next.Armed == was.Armed {
+			t.Fatalf("the live record went from %+v to %+v", was, next)
+		}
+		w.live = next
+		return
 	}
 	for _, colour := range []string{spec.Blue, spec.Green} {
 		// Never empty: no pool gets more users than it had unless it holds
@@ -139,6 +164,12 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 			if n := w.pools[colour].Passing(""); n < w.spec.Roll.Quorum.N {
 				t.Fatalf("%s got a share of %d %% with %d passing nodes, quorum %d (phase %s)", colour, next.Share(colour), n, w.spec.Roll.Quorum.N, w.record.Phase)
 			}
+		}
+	}
+	if was != nil && !next.RolledBack && next.Share(spec.Other(was.Pool)) > was.Share(spec.Other(was.Pool)) {
+		// Caches that still hold the long TTL would not follow, nor come back.
+		if settled := w.armedAt.Add(w.spec.Switch.TTL.Std() + time.Second); !was.Armed || w.now.Before(settled) {
+			t.Fatalf("users were led elsewhere at %s, armed %t, not before %s", w.now, was.Armed, settled)
 		}
 	}
 	if next.Pool != was.Side().Pool && !next.RolledBack {
@@ -151,6 +182,14 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 		t.Fatal("a halted rollout switched")
 	}
 	w.live = next
+}
+
+// checkArmed holds the TTL to being long again when nothing is under way any
+// more.
+func (w *world) checkArmed(t *rapid.T) {
+	if r := w.record; w.live != nil && w.live.Armed && (r == nil || r.Phase.Ended() || r.Phase == rollout.Converging) {
+		t.Fatalf("armed, and nothing is under way that needs it: %+v", w.live)
+	}
 }
 
 // checkWait holds the record to "no silent wait": a phase that can wait has a
@@ -196,6 +235,9 @@ func (w *world) plan(t *rapid.T) {
 
 // checkRest holds what stands still to having said why.
 func (w *world) checkRest(t *rapid.T) {
+	if r := w.record; r != nil && (r.Phase == rollout.Draining || r.Phase == rollout.Baking) && !w.live.Armed {
+		t.Fatalf("the TTL is long in phase %s, and a rollback would be slow", r.Phase)
+	}
 	if r := w.record; r != nil && !r.Phase.Ended() && r.Phase != rollout.Halted && r.Wait == nil {
 		t.Fatalf("phase %s waits in silence", r.Phase)
 	}

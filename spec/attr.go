@@ -258,14 +258,26 @@ func span(name string, to *Duration, least time.Duration) attr {
 	}}
 }
 
-// seconds is a TTL: DNS counts in whole seconds (RFC 2181 section 8).
-func seconds(name string, to *Duration) attr {
+// seconds is a time of DNS, which counts in whole ones (RFC 2181 section 8).
+func seconds(name string, to *Duration, most time.Duration) attr {
+	want := fmt.Sprintf("a duration of whole seconds from 1s to %dh, such as \"60s\"", most/time.Hour)
 	return attr{name: name, to: to, set: func(v cty.Value) *fault {
 		d, ok := duration(v)
-		if !ok || d < time.Second || d > day || d%time.Second != 0 {
-			return &fault{want: "a duration of whole seconds from 1s to 24h, such as \"60s\"", got: v}
+		if !ok || d < time.Second || d > most || d%time.Second != 0 {
+			return &fault{want: want, got: v}
 		}
 		*to = Duration(d)
+		return nil
+	}}
+}
+
+func flag(name string, to *bool) attr {
+	return attr{name: name, to: to, set: func(v cty.Value) *fault {
+		b, err := convert.Convert(v, cty.Bool)
+		if err != nil || b.IsNull() {
+			return &fault{want: "true or false", got: v}
+		}
+		*to = b.True()
 		return nil
 	}}
 }

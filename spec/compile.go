@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"switchd/zone"
 )
 
 // maxServiceSize bounds a compiled service as JSON: it is one value in
@@ -42,15 +44,15 @@ func (s *Source) Compile(env string) (*Desired, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	environment, diags := s.environment(name)
+	environment, file, diags := s.environment(name)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	services, diags := s.services(environment)
+	services, diags := s.services(environment, file.zone)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return &Desired{Environment: environment, Services: services}, diags
+	return &Desired{Environment: environment, Services: services, ZoneFile: file.text}, diags
 }
 
 func (s *Source) choose(env string) (string, hcl.Diagnostics) {
@@ -71,7 +73,7 @@ func (s *Source) choose(env string) (string, hcl.Diagnostics) {
 	return env, nil
 }
 
-func (s *Source) environment(name string) (Environment, hcl.Diagnostics) {
+func (s *Source) environment(name string) (Environment, zoneFile, hcl.Diagnostics) {
 	t := s.root.blocks["environment"][name]
 	e := defaultEnvironment(name)
 
@@ -83,7 +85,7 @@ func (s *Source) environment(name string) (Environment, hcl.Diagnostics) {
 	early := newCompiler(s, ctx, t.at)
 	early.fill(t, form{attrs: []attr{e.vars()}}, "")
 	if early.diags.HasErrors() {
-		return e, early.diags
+		return e, zoneFile{}, early.diags
 	}
 
 	c := newCompiler(s, e.context(), t.at)
@@ -94,8 +96,12 @@ func (s *Source) environment(name string) (Environment, hcl.Diagnostics) {
 	if len(c.origins) > 0 {
 		e.Origins = c.origins
 	}
+	var file zoneFile
+	if !c.diags.HasErrors() {
+		file = e.Zone.read(s.fs, scope{c: c, path: "zone"})
+	}
 	sortDiagnostics(c.diags)
-	return e, c.diags
+	return e, file, c.diags
 }
 
 // compiled is a service with what can still report errors about it.
@@ -105,7 +111,7 @@ type compiled struct {
 }
 
 // services compiles those that are meant for the environment.
-func (s *Source) services(e Environment) ([]Service, hcl.Diagnostics) {
+func (s *Source) services(e Environment, file *zone.Zone) ([]Service, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
 	var all []compiled
 	for _, name := range slices.Sorted(maps.Keys(s.root.blocks["service"])) {
@@ -118,7 +124,7 @@ func (s *Source) services(e Environment) ([]Service, hcl.Diagnostics) {
 		all = append(all, compiled{c.service(name, t, e), c})
 	}
 	checkDependencies(all, slices.Collect(maps.Keys(s.root.blocks["service"])), e.Name)
-	checkNames(all, e)
+	checkNames(all, e, file)
 
 	services := make([]Service, 0, len(all))
 	for _, one := range all {

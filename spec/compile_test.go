@@ -40,8 +40,8 @@ func TestCompile_FillsInDefaults(t *testing.T) {
 			HealthyDeadline: spec.Duration(5 * time.Minute),
 			DrainTimeout:    spec.Duration(10 * time.Second),
 		},
-		Switch:    spec.Switch{Kind: spec.SwitchDNS, Name: "web", TTL: spec.Duration(5 * time.Second)},
-		Drain:     spec.Drain{Below: 0.1, For: spec.Duration(time.Minute)},
+		Switch:    spec.Switch{Kind: spec.SwitchDNS, Name: "web", TTL: spec.Duration(time.Minute), ArmedTTL: spec.Duration(5 * time.Second)},
+		Drain:     spec.Drain{Least: spec.Duration(90 * time.Second), Below: 0.1, For: spec.Duration(time.Minute)},
 		Bake:      spec.Duration(10 * time.Minute),
 		AfterBake: spec.AfterBakeKeep,
 		Deadlines: web.Deadlines, // below

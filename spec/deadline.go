@@ -74,13 +74,32 @@ func (s *Service) leastTimes() []leastTime {
 	if a := s.Analysis; a != nil {
 		// The first look comes after one interval; before it, one TTL passes.
 		steps := max(len(s.Weights), 1)
-		looking := min(float64(steps)*(float64(a.Interval)*float64(a.Looks)+float64(s.Switch.TTL)), float64(2*longest))
-		times = append(times, leastTime{"canary", time.Duration(looking), "weights × (looks × interval + switch.ttl)"})
+		looking := float64(steps) * (float64(a.Interval)*float64(a.Looks) + float64(s.Switch.InForce(true)))
+		times = append(times, atMostLongest("canary", looking, "weights × (looks × interval + switch.armed_ttl)"))
 	}
-	const ttls = 3 // that no cache should outlast
-	drain := leastTime{"draining", ttls * s.Switch.TTL.Std(), "3 × switch.ttl"}
+	settles := s.Switch.Settles()
+	for _, earlier := range times {
+		if earlier.phase != "canary" { // those have time for it
+			settles -= min(settles, earlier.time)
+		}
+	}
+	times = append(times, leastTime{s.firstMove(), settles, "switch.ttl + 1s, until no cache holds what it was told before the rollout, less what the phases before take"})
+	drain := leastTime{"draining", s.LeastAfter(), "drain.least, 3 × switch.armed_ttl"}
 	if s.Drain.Query != "" {
-		drain = leastTime{"draining", drain.time + s.Drain.For.Std(), "3 × switch.ttl + for"}
+		drain = leastTime{"draining", drain.time + s.Drain.For.Std(), "drain.least, 3 × switch.armed_ttl; + for"}
 	}
 	return append(times, drain)
+}
+
+// firstMove is the phase whose deadline holds when users are first led
+// elsewhere.
+func (s *Service) firstMove() string {
+	switch {
+	case len(s.Weights) > 0:
+		return "canary"
+	case len(s.Approvals) > 0:
+		return "approval"
+	default:
+		return "switching"
+	}
 }

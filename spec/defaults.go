@@ -14,8 +14,13 @@ func defaultZone(name string) Zone {
 		Admin:       "hostmaster@" + name,
 		TTL:         Duration(60 * time.Second),
 		NegativeTTL: Duration(5 * time.Second),
+		Refresh:     Duration(5 * time.Minute),
+		Retry:       Duration(time.Minute),
+		Expire:      Duration(14 * day),
 	}
 }
+
+func defaultSecondary(address string) Secondary { return Secondary{Address: address} }
 
 func defaultService(name string) Service {
 	return Service{
@@ -29,13 +34,17 @@ func defaultService(name string) Service {
 			HealthyDeadline: Duration(5 * time.Minute),
 			DrainTimeout:    Duration(10 * time.Second),
 		},
-		Switch:    Switch{Kind: SwitchDNS, Name: name, TTL: Duration(5 * time.Second)},
-		Drain:     Drain{Below: 0.1, For: Duration(time.Minute)},
+		Switch:    Switch{Kind: SwitchDNS, Name: name, TTL: Duration(time.Minute)},
+		Drain:     Drain{Least: Duration(90 * time.Second), Below: 0.1, For: Duration(time.Minute)},
 		Bake:      Duration(10 * time.Minute),
 		AfterBake: AfterBakeKeep,
 		Deadlines: defaultDeadlines(),
 	}
 }
+
+// defaultArmedTTL is what a TTL of a minute or so falls to; one that is shorter
+// anyway stays.
+const defaultArmedTTL = Duration(5 * time.Second)
 
 func defaultPool(string) Pool { return Pool{} }
 

@@ -21,6 +21,7 @@ const (
 
 // Source is what the input files say, merged but not yet evaluated.
 type Source struct {
+	fs     fs.FS
 	files  map[string]*hcl.File
 	owners map[string]string // by file
 	root   *tree
@@ -43,6 +44,7 @@ func Load(dir string) (*Source, hcl.Diagnostics) {
 // LoadFS is Load for the top directory of fsys.
 func LoadFS(fsys fs.FS) (*Source, hcl.Diagnostics) {
 	src := newSource()
+	src.fs = fsys
 	names, err := fs.Glob(fsys, "*.hcl")
 	switch {
 	case err != nil:
@@ -54,7 +56,7 @@ func LoadFS(fsys fs.FS) (*Source, hcl.Diagnostics) {
 	default:
 		slices.Sort(names)
 		for _, name := range names {
-			src.load(fsys, name)
+			src.load(name)
 		}
 	}
 	sortDiagnostics(src.diags)
@@ -74,8 +76,8 @@ func (s *Source) Environments() []string {
 	return slices.Sorted(maps.Keys(s.root.blocks["environment"]))
 }
 
-func (s *Source) load(fsys fs.FS, name string) {
-	text, err := readBounded(fsys, name)
+func (s *Source) load(name string) {
+	text, err := readBounded(s.fs, name, maxFileSize)
 	if err != nil {
 		s.fail("Can't read an input", fmt.Sprintf("Read %s: %v.", name, err))
 		return
@@ -112,7 +114,7 @@ func (s *Source) fail(summary, detail string) {
 
 // readBounded reads a regular file: what else a name may lead to, such as a
 // pipe, could block for ever.
-func readBounded(fsys fs.FS, name string) ([]byte, error) {
+func readBounded(fsys fs.FS, name string, most int64) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
 		return nil, err
@@ -125,12 +127,12 @@ func readBounded(fsys fs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxFileSize {
-		return nil, fmt.Errorf("it is larger than %d bytes; split it", maxFileSize)
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("it is larger than %d bytes; split it", most)
 	}
 	return text, nil
 }

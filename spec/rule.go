@@ -3,7 +3,9 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
@@ -60,11 +62,71 @@ func serviceRule() rule {
 	return matching("a DNS label: a-z, 0-9 and inner \"-\", at most 57 characters", labelPattern, 57)
 }
 
+// switchNameRule also takes the zone's apex.
+func switchNameRule() rule {
+	r := serviceRule()
+	label := r.ok
+	r.want += ", or \"" + SwitchApex + "\" for the zone itself"
+	r.ok = func(s string) bool { return s == SwitchApex || label(s) }
+	return r
+}
+
 func domainRule() rule {
 	r := matching("a domain name in lower case without a final dot, such as \"apps.test\"", labelPattern+`(?:\.`+labelPattern+`)*`, 253)
 	return r.and(func(s string) bool {
 		return !slices.ContainsFunc(strings.Split(s, "."), func(l string) bool { return len(l) > 63 })
 	})
+}
+
+// keyRule is the name of a TSIG key, RFC 8945 section 4.2.
+func keyRule() rule {
+	return matching("the name of a TSIG key: a-z, 0-9, \"_\", inner \"-\" and \".\", without a final dot", `[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?`, 253)
+}
+
+func endpointRule() rule {
+	return rule{
+		want: "an IP address with a port, such as \"192.0.2.53:53\"",
+		ok: func(s string) bool {
+			at, err := netip.ParseAddrPort(s)
+			return err == nil && at.Port() != 0 && !at.Addr().IsUnspecified() && at.Addr().Zone() == "" && at.String() == s
+		},
+	}
+}
+
+func resolverRule() rule {
+	r := endpointRule()
+	r.want = "an IP address, with a port if it isn't 53, such as \"192.0.2.53\""
+	withPort := r.ok
+	r.ok = func(s string) bool {
+		addr, err := netip.ParseAddr(s)
+		return err == nil && withPort(netip.AddrPortFrom(addr, dnsPort).String()) || withPort(s)
+	}
+	return r
+}
+
+// transferRule is who may copy a zone.
+func transferRule() rule {
+	return rule{
+		want: "an address, a prefix such as \"192.0.2.0/24\", or \"key:NAME\" with the name of a TSIG key",
+		ok: func(s string) bool {
+			if name, isKey := strings.CutPrefix(s, "key:"); isKey {
+				return keyRule().ok(name)
+			}
+			if prefix, err := netip.ParsePrefix(s); err == nil {
+				return prefix == prefix.Masked()
+			}
+			addr, err := netip.ParseAddr(s)
+			return err == nil && addr.Zone() == ""
+		},
+	}
+}
+
+// inputRule is a file beside the inputs or in a directory below them.
+func inputRule() rule {
+	return rule{
+		want: "a path relative to the directory of inputs and not out of it, such as \"apps.zone\"",
+		ok:   func(s string) bool { return fs.ValidPath(s) && s != "." && lineRule().ok(s) },
+	}
 }
 
 // nodeRule keeps the case, because Consul's node names do.

@@ -26,6 +26,12 @@ func (at scope) wrong(name, summary, format string, args ...any) {
 	})
 }
 
+// set tells whether an attribute of the scope was set.
+func (at scope) set(name string) bool {
+	_, ok := at.c.places[join(at.path, name)]
+	return ok
+}
+
 func (at scope) where(name string) hcl.Range {
 	path := at.path
 	if name != "" {

@@ -7,6 +7,9 @@ type Desired struct {
 	Environment Environment `json:"environment"`
 	// Services are sorted by name.
 	Services []Service `json:"services"`
+	// ZoneFile is the text of the zone's master file, nil without one. It is
+	// too large to stand beside the rest: Zone.File names it.
+	ZoneFile []byte `json:"-"`
 }
 
 // Service is everything that is wanted of one service in one environment.
@@ -63,7 +66,7 @@ func (s *Service) form() form {
 			listed("smoke", labelRule(), &s.Smoke, defaultSmoke, func(v Smoke) string { return v.Name }),
 			optional("warmup", &s.Warmup, defaultWarmup),
 			optional("analysis", &s.Analysis, defaultAnalysis),
-			chosen("switch", oneOf(SwitchDNS), &s.Switch.Kind, &s.Switch),
+			chosen("switch", oneOf(SwitchKinds()...), &s.Switch.Kind, &s.Switch),
 			single("drain", &s.Drain),
 			listed("approval", labelRule(), &s.Approvals, defaultApproval, func(v Approval) string { return v.Name }),
 			keyed("deadline", oneOf(Phases()...), &s.Deadlines, defaultDeadline),
@@ -79,11 +82,15 @@ func environmentsAttr(to *[]string, known rule) attr {
 }
 
 func (s *Service) validate(at scope) {
+	s.Switch.complete()
 	if s.Runtime.Kind == "" {
 		at.wrong("", "Missing runtime", "Service %q has no runtime block to say what it runs, such as: runtime %q { command = [\"./app\"] }", s.Name, RuntimeProcess)
 	}
 	s.validatePools(at)
 	s.validateRoll(at)
+	if s.Switch.Kind == SwitchDNSUpdate && len(s.Weights) > 0 {
+		at.wrong("weights", "No weights for this switch", "A switch of kind %q changes a CNAME, which has one target (RFC 1034 section 3.6.2): it can't give a share to each pool. Remove weights.", SwitchDNSUpdate)
+	}
 	s.validateDeadlines(at)
 }
 

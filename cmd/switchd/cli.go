@@ -28,6 +28,7 @@ type cli struct {
 	Validate validateCmd `cmd:"" help:"Check the inputs of a directory, offline."`
 	Apply    applyCmd    `cmd:"" help:"Compile the inputs of a directory, show what changes, write the desired state."`
 	Keygen   keygenCmd   `cmd:"" help:"Make a key pair to sign releases with."`
+	DNS      dnsCmd      `cmd:"" name:"dns" help:"Make keys to sign a zone with, and tell the parent zone (DNSSEC)."`
 	Publish  publishCmd  `cmd:"" help:"Pack, sign and store a release."`
 	Releases releasesCmd `cmd:"" help:"List releases and where they are in use, or prune them."`
 	Promote  promoteCmd  `cmd:"" help:"Roll a release out and follow it to its end."`
@@ -105,7 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 // it was understood.
 func commandOf(err error) string {
 	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context != nil && e.Context.Selected() != nil {
-		return "switchd " + e.Context.Selected().Name
+		return e.Context.Selected().FullPath()
 	}
 	return "switchd"
 }

@@ -129,6 +129,7 @@ func mask(ts *testscript.TestScript, text string) string {
 		{`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, "UUID"},
 		{`\b[0-9a-f]{12}\b`, "DIGEST"},
 		{`\b[0-9A-F]{16}\b`, "KEYID"},
+		{`\+013\+\d{5}`, "+013+TAG"},
 		{`written in [0-9.]+m?s`, "written in TIME"},
 		{`since \d+[dhms](\d+[hms])?`, "since SPAN"},
 		{`\d+[dhms](\d+[hms])? ago`, "SPAN ago"},

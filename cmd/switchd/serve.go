@@ -23,6 +23,7 @@ import (
 	"switchd/consul"
 	"switchd/dnsfeed"
 	"switchd/dnsflip"
+	"switchd/dnsflip/tsig"
 	"switchd/driver"
 	"switchd/ledger"
 	"switchd/replica"
@@ -35,7 +36,10 @@ type serveCmd struct {
 	Name        string        `help:"Name of this replica. If the zone has a name server of this name, its address is answered. The host's name if not set." default:"${hostname}" placeholder:"NAME"`
 	Data        string        `help:"Directory for artifacts and the last known answers." default:"/var/lib/switchd" type:"path"`
 	HTTPListen  string        `help:"Address of the API, the page and the artifact store." default:"127.0.0.1:8700"`
-	DNSListen   []string      `help:"Addresses of the DNS server, UDP and TCP." default:"127.0.0.1:8753"`
+	DNS         dnsFlags      `embed:"" prefix:"dns-"`
+	Zone        []string      `help:"Zone to answer with --dns-only, and its file; repeat it for more." sep:"none" placeholder:"NAME=FILE"`
+	DNSSECKey   []string      `name:"dnssec-key" help:"Keys to sign zones with: the files of switchd dns keygen or of BIND, or ZONE=FILE for PKCS#8; repeat it for more." sep:"none" placeholder:"FILE"`
+	User        string        `help:"User to become once all ports are bound." placeholder:"NAME"`
 	Advertise   string        `help:"IP address that nodes and other replicas reach this one at; what it listens on if not set." placeholder:"IP"`
 	TrustedKey  []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
 	SwarmListen string        `help:"Address to seed releases to nodes on, such as 10.0.0.5:7946; port 0 is any. Without it, nodes fetch them over HTTP only." env:"SWITCHD_SWARM_LISTEN" placeholder:"IP:PORT"`
@@ -51,6 +55,12 @@ func (c *serveCmd) Help() string {
 
 func (c *serveCmd) Run(a *app) error {
 	log := a.log(c.LogLevel)
+	if c.DNS.Only {
+		return c.serveZones(a.ctx, log)
+	}
+	if len(c.Zone) > 0 {
+		return &usageError{"--zone is for --dns-only; the zone of an environment is in its spec: zone \"NAME\" { file = \"FILE\" }"}
+	}
 	if a.flags.Env == "" {
 		return &usageError{"serve needs --env (or SWITCHD_ENV)"}
 	}
@@ -72,16 +82,21 @@ type server struct {
 	ledger  *ledger.Ledger
 	log     *slog.Logger
 	metrics *prometheus.Registry
+	driver  *driver.Metrics
 	driving atomic.Bool
+	tsig    *tsig.Ring
 	dns     *dnsflip.Server
 	self    replica.Replica
 }
 
 func (s *server) run(ctx context.Context) error {
-	s.dns = dnsflip.NewServer(dnsflip.Config{
-		Listen: s.cmd.DNSListen, File: filepath.Join(s.cmd.Data, "answers-"+s.ledger.Keys.Env+".json"),
-		ID: s.cmd.Name, Log: s.log, Registerer: s.metrics,
-	})
+	cfg, err := s.cmd.dnsConfig(s.log, s.metrics)
+	if err != nil {
+		return err
+	}
+	s.tsig, s.driver = cfg.TSIG, driver.NewMetrics(s.metrics)
+	cfg.File = filepath.Join(s.cmd.Data, "answers-"+s.ledger.Keys.Env+".json")
+	s.dns = dnsflip.NewServer(cfg)
 	// What was last known is answered from the first query on, with or
 	// without Consul.
 	switch view, err := s.dns.Restore(); {
@@ -100,6 +115,9 @@ func (s *server) run(ctx context.Context) error {
 	listener, err := listen.Listen(ctx, "tcp", s.cmd.HTTPListen)
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	if err := s.cmd.drop(); err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	seeder, err := s.seeder()
 	if err != nil {
@@ -127,7 +145,7 @@ func (s *server) run(ctx context.Context) error {
 		}
 	})
 	work.Go(func() {
-		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log}).Run(ctx)
+		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log, Driving: s.driving.Load}).Run(ctx)
 	})
 	work.Go(func() { s.keepRegistered(ctx) })
 	work.Go(func() {
@@ -257,13 +275,14 @@ func (s *server) drive(ctx context.Context) {
 func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	world := &driver.World{Ledger: s.ledger, Fence: lease, Log: s.log}
+	world := &driver.World{Ledger: s.ledger, Fence: lease, Log: s.log, TSIG: s.tsig, Metrics: s.driver}
 	engine := &rollout.Engine{World: world, Log: s.log}
 	active := make(chan []string)
 	var work sync.WaitGroup
 	work.Go(func() { world.Active(ctx, active) })
 	work.Go(func() { engine.Supervise(ctx, active) })
 	work.Go(func() { world.KeepOrders(ctx) })
+	work.Go(func() { world.KeepUpdates(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-lease.Lost():

@@ -21,10 +21,33 @@ environment "prod" {
 
   # The DNS zone that switchd answers for: lower case, no final dot.
   zone "apps.test" {
-    name_servers = ["ns1.apps.test", "ns2.apps.test"] # host names, the first one is the primary; required
+    name_servers = ["ns1.apps.test", "ns2.apps.test"] # host names, the first one is the primary; required unless the zone file has NS records
     admin        = "dns@apps.test"                    # mail address; default "hostmaster@apps.test"
     ttl          = "2m"                               # of addresses, whole seconds from 1s to 24h; default "60s"
     negative_ttl = "10s"                              # of "no such name", whole seconds from 1s to 24h; default "5s"
+
+    # How often secondaries ask by themselves, ask again after a failure, and
+    # when they give up: whole seconds, to 720h, expire to 2160h. What the zone
+    # file has as SOA holds instead of these, admin and negative_ttl, which are
+    # left out then.
+    refresh = "10m"  # default "5m"
+    retry   = "2m"   # default "1m"
+    expire  = "168h" # default "336h"
+
+    # An ordinary zone file (RFC 1035) of at most 16 MiB, whose records are
+    # served besides the services' names; without $INCLUDE.
+    file = "apps.zone" # relative to this directory; default none
+
+    # Name servers of your own that copy the zone. Each is told of every change,
+    # and may transfer the zone from its address, or with the key. There may be
+    # many.
+    secondary "192.0.2.53:53" {
+      key = "xfer" # name of a TSIG key that the replicas have in a file; default none
+    }
+    transfer = ["198.51.100.0/24", "key:backup"] # who else may transfer it: addresses, prefixes, TSIG keys; default none
+
+    # Resolvers that must show a switch before it counts as made.
+    verify_resolvers = ["192.0.2.1", "192.0.2.2:5353"] # addresses, with a port if it isn't 53; default none
   }
 }
 
@@ -34,5 +57,8 @@ environment "staging" {
 
   zone "staging.test" {
     name_servers = ["ns1.staging.test"]
+    # Answers are signed with the keys that the replicas have in files. Signed
+    # zones can't be copied by secondaries; default false.
+    dnssec = true
   }
 }

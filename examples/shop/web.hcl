@@ -112,16 +112,27 @@ service "web" {
   }
 
   # How users are led to a pool. The label says the kind: a CNAME in the zone,
-  # web.apps.test, that points to web-blue.apps.test or web-green.apps.test.
+  # shop.apps.test, that points to shop-blue.apps.test or shop-green.apps.test.
+  # Its TTL is short from the beginning of a rollout to the end of the bake, and
+  # nobody is led elsewhere before caches have forgotten the long one. The kind
+  # "dns-update" changes a CNAME in a zone of somebody else: see media below.
   switch "dns" {
-    name = "shop" # in the environment's zone; default "web", the service's name
-    ttl  = "10s"  # of the CNAME, whole seconds from 1s to 24h; default "5s"
+    name      = "shop" # in the environment's zone, or "@" for the zone's own name; default "web", the service's name
+    ttl       = "5m"   # of the CNAME, whole seconds from 1s to 24h; default "60s"
+    armed_ttl = "10s"  # the same during a rollout, at most ttl; default "5s"
+
+    # Names outside of the zone to lead to, of both pools; default none: those
+    # of the pools
+    targets = { blue = "blue.lb.example.net", green = "green.lb.example.net" }
   }
 
   # When the old pool's traffic is over.
   drain {
+    # How long after the switch nobody looks, and not less than three times
+    # armed_ttl: browsers and runtimes keep answers longer than they should.
+    least = "2m" # default "90s"
     # PromQL for its requests per second, ${pool} is the old pool; default
-    # none: three TTLs after the switch
+    # none: it is over then
     query = "sum(rate(http_requests_total{service=\"${service}\", pool=\"${pool}\"}[1m]))"
     below = 0.5   # requests per second; default 0.1
     for   = "30s" # how long it must stay below; default "1m"
@@ -163,6 +174,19 @@ service "media" {
     link         = "/srv/www/${service}-${pool}"
     reload       = ["systemctl", "reload", "nginx"]
     hook_timeout = "10s"
+  }
+
+  # A CNAME in a zone that other name servers have, changed by RFC 2136 on its
+  # primary. An environment without services of the kind "dns" needs no zone.
+  switch "dns-update" {
+    name   = "media.www"     # in that zone, one label or more; default "media", the service's name
+    zone   = "example.net"   # required
+    server = "192.0.2.10:53" # its primary; required
+    key    = "switchd"       # name of a TSIG key that the replicas have in a file; required
+    targets = {              # what the CNAME leads to; required
+      blue  = "media-blue.example.net"
+      green = "media-green.example.net"
+    }
   }
 
   # This one asks nginx, whatever the release is.

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"switchd/dnsflip"
+	"switchd/dnsproof"
 	"switchd/pools"
 	"switchd/rollout"
 	"switchd/spec"
@@ -101,12 +101,12 @@ func (k *killing) leadsTo(pool string) {
 	defer cancel()
 	for _, r := range k.cluster.Replicas {
 		for {
-			got, _, err := dnsflip.Ask(ctx, r.DNS(), "web."+cluster.Zone)
-			if err == nil && got == pool {
+			got, err := dnsproof.Ask(ctx, r.DNS(), "web."+cluster.Zone)
+			if err == nil && got.Target == "web-"+pool+"."+cluster.Zone {
 				break
 			}
 			if ctx.Err() != nil {
-				k.Fatalf("%s answers %q (%v), want %s", r.Name, got, err, pool)
+				k.Fatalf("%s answers %s (%v), want %s", r.Name, got, err, pool)
 			}
 		}
 	}
@@ -215,9 +215,9 @@ func (k *killing) awaitHealth() {
 // answer is a replica's pool and serial.
 func (k *killing) answer(r *cluster.Replica) string {
 	k.Helper()
-	pool, serial, err := dnsflip.Ask(k.Context(), r.DNS(), "web."+cluster.Zone)
+	reply, err := dnsproof.Ask(k.Context(), r.DNS(), "web."+cluster.Zone)
 	if err != nil {
 		k.Fatalf("ask %s: %v", r.Name, err)
 	}
-	return pool + " " + time.Unix(int64(serial), 0).UTC().String()
+	return reply.Target + " " + time.Unix(int64(reply.Serial), 0).UTC().String()
 }

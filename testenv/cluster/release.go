@@ -261,13 +261,14 @@ service "web" {
 {{- if .S.Weights}}
   weights = [{{range $i, $w := .S.Weights}}{{if $i}}, {{end}}{{$w}}{{end}}]
 {{- end}}
-{{- if .S.Drain}}
   drain {
+    least = "1s" # there are no browsers here
+{{- if .S.Drain}}
     query = "sum(rate(http_requests_total{service=\"web\",pool=\"${pool}\"}[3s]))"
     below = 0.5
     for   = "1s"
-  }
 {{- end}}
+  }
   bake       = "{{.S.Bake}}"
   after_bake = "{{.S.AfterBake}}"
 {{.S.Extra}}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"switchd/dnsflip"
+	"switchd/dnsproof"
 	"switchd/ledger"
 	"switchd/rollout"
 	"switchd/spec"
@@ -209,12 +209,12 @@ func (d *demo) awaitReplicas(ctx context.Context, pool string) error {
 	defer cancel()
 	for _, server := range d.cluster.DNS() {
 		for {
-			got, _, err := dnsflip.Ask(ctx, server, "web."+cluster.Zone)
-			if err == nil && got == pool {
+			got, err := dnsproof.Ask(ctx, server, "web."+cluster.Zone)
+			if err == nil && got.Target == "web-"+pool+"."+cluster.Zone {
 				break
 			}
 			if ctx.Err() != nil {
-				return fmt.Errorf("replica %s does not answer with %s: got %q, %w", server, pool, got, err)
+				return fmt.Errorf("replica %s does not answer with %s: got %s, %w", server, pool, got, err)
 			}
 		}
 	}

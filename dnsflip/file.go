@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"switchd/spec"
 )
@@ -37,23 +38,49 @@ func decode(data []byte) (View, error) {
 	return v.normal(), nil
 }
 
-// load reads a last-known file. One that holds no valid view is renamed, so
-// that the next start does not stumble over it and nothing is lost.
+// next is where a view is written before it is served. It survives the process
+// at once, but the machine only when it has become the last-known file.
+func next(file string) string { return file + ".next" }
+
+// load reads a last-known file, or what was about to become it. One that
+// holds no valid view is renamed, so that the next start does not stumble over
+// it and nothing is lost.
 func load(file string) (View, error) {
+	v, err := loadOne(file)
+	if newer, nextErr := loadOne(next(file)); nextErr == nil && (err != nil || newer.Zone.Name != v.Zone.Name || older(v.Serial, newer.Serial)) {
+		return newer, nil
+	}
+	if err == nil {
+		return v, nil
+	}
+	if _, corrupt := errors.AsType[*corruptError](err); !corrupt {
+		return View{}, fmt.Errorf("read last-known file: %w", err)
+	}
+	aside := file + ".corrupt"
+	if renameErr := os.Rename(file, aside); renameErr != nil {
+		return View{}, fmt.Errorf("last-known file %s is corrupt: %w", file, errors.Join(err, renameErr))
+	}
+	return View{}, fmt.Errorf("last-known file %s is corrupt and now is %s; the next view from Consul replaces it: %w", file, aside, err)
+}
+
+// corruptError says that a file could be read but holds no valid view.
+type corruptError struct{ cause error }
+
+func (e *corruptError) Error() string { return e.cause.Error() }
+
+func (e *corruptError) Unwrap() error { return e.cause }
+
+func loadOne(file string) (View, error) {
 	data, err := read(file)
 	if err != nil {
-		return View{}, fmt.Errorf("read last-known file: %w", err)
+		return View{}, err
 	}
 	v, err := decode(data)
 	if err == nil {
-		v.ZoneFile, err = loadZoneFile(file, v.Zone.File)
+		v.ZoneFile, err = loadZoneFile(strings.TrimSuffix(file, next("")), v.Zone.File)
 	}
 	if err != nil {
-		aside := file + ".corrupt"
-		if renameErr := os.Rename(file, aside); renameErr != nil {
-			return View{}, fmt.Errorf("last-known file %s is corrupt: %w", file, errors.Join(err, renameErr))
-		}
-		return View{}, fmt.Errorf("last-known file %s is corrupt and now is %s; the next view from Consul replaces it: %w", file, aside, err)
+		return View{}, &corruptError{err}
 	}
 	return v, nil
 }
@@ -117,9 +144,9 @@ func read(file string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
-// save writes the last-known file so that after a crash at any moment there
-// is the old one or the new one.
-func save(file string, v View) error {
+// stage writes a view so that it survives the process, in far less time than
+// it takes to survive the machine: a flip waits for it, and settle follows.
+func stage(file string, v View) error {
 	data, err := encode(v)
 	if err != nil {
 		return err
@@ -127,13 +154,36 @@ func save(file string, v View) error {
 	if len(data) > maxFile {
 		return fmt.Errorf("%s would have %d bytes, more than the %d that are read back", file, len(data), maxFile)
 	}
-	return replace(file, data)
+	tmp := file + ".tmp"
+	if err := write(tmp, data, false); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	if err := os.Rename(tmp, next(file)); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	return nil
+}
+
+// settle makes what was staged the last-known file, so that after a crash of
+// the machine at any moment there is the old one or the new one.
+func settle(file string) error {
+	f, err := os.Open(next(file))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(next(file), file); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file))
 }
 
 // replace writes a file by way of another one.
 func replace(file string, data []byte) error {
 	tmp := file + ".tmp"
-	if err := write(tmp, data); err != nil {
+	if err := write(tmp, data, true); err != nil {
 		return errors.Join(err, remove(tmp))
 	}
 	if err := os.Rename(tmp, file); err != nil {
@@ -142,7 +192,7 @@ func replace(file string, data []byte) error {
 	return syncDir(filepath.Dir(file))
 }
 
-func write(file string, data []byte) error {
+func write(file string, data []byte, synced bool) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -150,10 +200,10 @@ func write(file string, data []byte) error {
 	if _, err := f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
+	if !synced {
+		return f.Close()
 	}
-	return f.Close()
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func remove(file string) error {

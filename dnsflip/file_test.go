@@ -1,6 +1,7 @@
 package dnsflip
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -57,7 +58,7 @@ func TestSave_LeavesNothingButTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := manyView().normal()
-	if err := save(file, want); err != nil {
+	if err := errors.Join(stage(file, want), settle(file)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := load(file)
@@ -73,6 +74,33 @@ func TestSave_LeavesNothingButTheFile(t *testing.T) {
 	}
 	if len(entries) != 1 {
 		t.Errorf("the directory holds %v", entries)
+	}
+}
+
+// TestLoad_TakesTheNewestThatIsWhole crashes at each point of a save.
+func TestLoad_TakesTheNewestThatIsWhole(t *testing.T) {
+	t.Parallel()
+	old, young := manyView(), manyView()
+	young.Serial++
+	for what, c := range map[string]struct {
+		crash func(file string) error
+		want  uint32
+	}{
+		"before it is staged":        {func(string) error { return nil }, old.Serial},
+		"in the middle of staging":   {func(file string) error { return os.WriteFile(file+".tmp", []byte("{"), 0o600) }, old.Serial},
+		"the process, once staged":   {func(file string) error { return stage(file, young) }, young.Serial},
+		"the machine, once staged":   {func(file string) error { return os.WriteFile(next(file), nil, 0o600) }, old.Serial},
+		"once settled":               {func(file string) error { return errors.Join(stage(file, young), settle(file)) }, young.Serial},
+		"with an older one left":     {func(file string) error { return errors.Join(stage(file, young), settle(file), stage(file, old)) }, young.Serial},
+		"the very first one, staged": {func(file string) error { return errors.Join(os.Remove(file), stage(file, young)) }, young.Serial},
+	} {
+		file := filepath.Join(t.TempDir(), "view.json")
+		if err := errors.Join(stage(file, old), settle(file), c.crash(file)); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if got, err := load(file); err != nil || got.Serial != c.want {
+			t.Errorf("crash %s: got serial %d (%v), want %d", what, got.Serial, err, c.want)
+		}
 	}
 }
 

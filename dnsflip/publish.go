@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"switchd/dnssec"
+	"switchd/spec"
 	"switchd/zone"
 )
 
@@ -26,10 +27,11 @@ var (
 
 // Publish makes the server answer from the view: every reply is made wholly
 // from one view, and none from an older one once Publish has returned. Pools
-// that have become empty are carried (see Carry). The last-known file is
-// written first, so that a restart never goes back; if the answers are the
-// same and only At has changed, it is not written: after a restart, At is the
-// time of the last change, and the age that is reported is an upper bound.
+// that have become empty are carried (see Carry). The view is
+// written to disk first, so that a restart never goes back, and has reached the
+// disk when Publish returns; if the answers are the same and only At has
+// changed, it is not written: after a restart, At is the time of the last
+// change, and the age that is reported is an upper bound.
 //
 // A view that is invalid or has an older serial (ErrOldSerial) changes
 // nothing. If the file can't be written the view is served nevertheless,
@@ -183,34 +185,52 @@ func signed(z *zone.Zone, signer *dnssec.Signer) (*zone.Zone, error) {
 	return z.With(z.Serial(), []*zone.Node{n})
 }
 
-// swap answers from a snapshot once it is saved.
+// swap answers from a snapshot once it is staged, and settles it.
 func (s *Server) swap(next *snapshot) error {
-	var err error
-	if s.cfg.File != "" && !s.saved {
-		if err = s.save(*next.view); err != nil {
-			err = fmt.Errorf("save last-known file: %w: %w", ErrNotSaved, err)
-		}
-		s.saved = err == nil
+	if s.cfg.File == "" || s.saved {
+		s.answerFrom(next)
+		return nil
 	}
+	err := s.stage(*next.view)
 	s.answerFrom(next)
-	return err
+	if err == nil {
+		err = s.settle(*next.view)
+	}
+	if err != nil {
+		return fmt.Errorf("save last-known file: %w: %w", ErrNotSaved, err)
+	}
+	s.saved = true
+	return nil
 }
 
-// save writes the last-known file and the zone file that belongs to it; that
-// one changes rarely.
-func (s *Server) save(v View) error {
-	as := "" // without a file
-	if v.Zone.File != nil {
-		as = v.Zone.File.SHA256
+// stage writes what must survive the process, with the zone file that belongs
+// to it; that one changes rarely.
+func (s *Server) stage(v View) error {
+	if hashOf(v.Zone.File) != s.savedAs {
+		if err := saveZoneFile(s.cfg.File, v); err != nil {
+			return err
+		}
 	}
-	if as == s.savedAs {
-		return save(s.cfg.File, v)
-	}
-	if err := errors.Join(saveZoneFile(s.cfg.File, v), save(s.cfg.File, v)); err != nil {
+	return stage(s.cfg.File, v)
+}
+
+func (s *Server) settle(v View) error {
+	if err := settle(s.cfg.File); err != nil {
 		return err
 	}
-	s.savedAs = as
-	return removeZoneFiles(s.cfg.File, v)
+	if as := hashOf(v.Zone.File); as != s.savedAs {
+		s.savedAs = as
+		return removeZoneFiles(s.cfg.File, v)
+	}
+	return nil
+}
+
+// hashOf is the hash of a zone file, empty without one.
+func hashOf(z *spec.ZoneFile) string {
+	if z == nil {
+		return ""
+	}
+	return z.SHA256
 }
 
 // Restore makes the server answer from the last-known file and returns the

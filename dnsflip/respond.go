@@ -250,7 +250,8 @@ func (w *worker) option(dst []byte, at, rcode int, out *reply) []byte {
 		dst = w.server.cookies.Append(dst, q.cookie, out.client, out.now)
 	}
 	if q.keepalive && out.via == tcp {
-		idle := uint16(tcpIdle / (100 * time.Millisecond))
+		patience, _ := w.server.conns.patience()
+		idle := uint16(patience / (100 * time.Millisecond))
 		dst = append(dst, 0, dns.EDNS0TCPKEEPALIVE, 0, 2, byte(idle>>8), byte(idle))
 	}
 	return dst

@@ -11,14 +11,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Timeouts of TCP connections, RFC 7766 section 6.2.3: how long one
-// may wait for its next query, and how long a message may take once it has
-// begun.
-const (
-	tcpIdle    = 15 * time.Second
-	tcpMessage = 5 * time.Second
-)
-
 func (s *Server) serveTCP(l *net.TCPListener) {
 	for {
 		conn, err := l.AcceptTCP()
@@ -55,13 +47,14 @@ func (s *Server) converse(conn net.Conn) error {
 	var length [2]byte
 	packet := make([]byte, 0, dns.MinMsgSize)
 	for {
-		if err := conn.SetReadDeadline(time.Now().Add(tcpIdle)); err != nil {
+		idle, patience := s.conns.patience()
+		if err := conn.SetReadDeadline(time.Now().Add(idle)); err != nil {
 			return err
 		}
 		if _, err := io.ReadFull(conn, length[:]); err != nil {
 			return err
 		}
-		if err := conn.SetDeadline(time.Now().Add(tcpMessage)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 		n := int(binary.BigEndian.Uint16(length[:]))
@@ -81,7 +74,7 @@ func (s *Server) converse(conn net.Conn) error {
 			return errors.New("client sent no query")
 		}
 		// A transfer may have taken longer than a message.
-		if err := conn.SetWriteDeadline(time.Now().Add(tcpMessage)); err != nil {
+		if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 		message := binary.BigEndian.AppendUint16(make([]byte, 0, len(length)+len(reply)), uint16(len(reply)))

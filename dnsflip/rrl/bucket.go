@@ -41,13 +41,17 @@ func newBucket(tag, slipped uint64, full int64) bucket {
 func (b bucket) tag() uint64     { return uint64(b) >> tagShift }
 func (b bucket) slipped() uint64 { return uint64(b) >> fullBits & (1<<slipBits - 1) }
 
+// late is by how many ticks a caller's now may be behind another's, who was
+// faster.
+const late = int64(time.Second / tick)
+
 // ahead is by how many ticks the bucket is ahead of now; 0 if it isn't.
 func (b bucket) ahead(now, most int64) int64 {
 	d := (int64(b) - now) << (64 - fullBits) >> (64 - fullBits)
-	if d < 0 || d > most {
+	if d < 0 || d > most+late {
 		return 0
 	}
-	return d
+	return min(d, most)
 }
 
 // ways is how many buckets a key may have: as many as a cache line has, so

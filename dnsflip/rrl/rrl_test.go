@@ -84,6 +84,20 @@ func TestLimiter_SilencesAFloodUntilItsWindowIsOver(t *testing.T) {
 	}
 }
 
+// TestLimiter_RemembersAFloodWhoeverAsks has one loop ask with the time of a
+// moment before another one's.
+func TestLimiter_RemembersAFloodWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	l := limiter(t, nil)
+	client := netip.MustParseAddr("192.0.2.1")
+	flood(l, client, rrl.Answer, 1, start, 10_000, 0)
+	for _, behind := range []time.Duration{time.Microsecond, time.Millisecond, time.Second} {
+		if got := l.Allow(client, rrl.Answer, 1, start-int64(behind)); got == rrl.Send {
+			t.Errorf("sent to who is %s behind", behind)
+		}
+	}
+}
+
 func TestLimiter_SlipsEveryNth(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ slip, slipped int }{{0, 0}, {1, 90}, {2, 45}, {3, 30}, {10, 9}} {

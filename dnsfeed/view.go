@@ -3,6 +3,7 @@ package dnsfeed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"switchd/ledger"
 	"switchd/pools"
 	"switchd/spec"
+	"switchd/zone"
 )
 
 // wanted is the record of names as the desired state and the replicas say it
@@ -74,19 +76,26 @@ func (s *state) publish(ctx context.Context) {
 		}
 		view.Zone, view.ZoneFile = old.Zone, old.ZoneFile
 	}
-	s.complain("the new view", s.feed.Server.Publish(view))
+	err = s.feed.Server.Publish(view)
+	if _, clash := errors.AsType[*zone.Clash](err); clash && old != nil && old.Zone.Name == view.Zone.Name {
+		view.Zone, view.ZoneFile = old.Zone, old.ZoneFile
+		if s.feed.Server.Publish(view) == nil {
+			err = fmt.Errorf("the zone stays as it was: %w", err)
+		}
+	}
+	s.complain("the new view", err)
 }
 
 // zoneFile is the text of the zone's file, nil if it has none. It is read when
 // it is another one than that of the old view.
-func (s *state) zoneFile(ctx context.Context, zone spec.Zone, old *dnsflip.View) ([]byte, error) {
+func (s *state) zoneFile(ctx context.Context, of spec.Zone, old *dnsflip.View) ([]byte, error) {
 	switch {
-	case zone.File == nil:
+	case of.File == nil:
 		return nil, nil
-	case old != nil && old.ZoneFile != nil && old.Zone.File != nil && old.Zone.File.SHA256 == zone.File.SHA256:
+	case old != nil && old.ZoneFile != nil && old.Zone.File != nil && old.Zone.File.SHA256 == of.File.SHA256:
 		return old.ZoneFile, nil
 	default:
-		return s.feed.ledger().ZoneFile(ctx, *zone.File)
+		return s.feed.ledger().ZoneFile(ctx, *of.File)
 	}
 }
 

@@ -36,6 +36,7 @@ type batch struct {
 	received int
 	count    int // of replies
 	sent     int
+	lost     int // replies that could not be sent
 	errno    unix.Errno
 	// The calls, made once so that they take no memory each time.
 	readable, writable func(fd uintptr) bool
@@ -66,7 +67,9 @@ func newBatch(p *packets) *batch {
 		if errno == 0 {
 			b.sent += int(n)
 		}
-		return errno != unix.EAGAIN
+		// What there is no room for is lost, as on any way that is full: who
+		// waits here would hold up a publish. The client asks again.
+		return true
 	}
 	return b
 }
@@ -87,7 +90,7 @@ func (b *batch) receive() (int, error) {
 			h.SetControllen(controlSize)
 		}
 	}
-	b.count, b.sent, b.received = 0, 0, 0
+	b.count, b.sent, b.lost, b.received = 0, 0, 0, 0
 	if err := b.socket.raw.Read(b.readable); err != nil {
 		return 0, err
 	}
@@ -127,19 +130,25 @@ func (b *batch) put(i int, reply []byte) {
 }
 
 // send sends the replies. One that can't be sent doesn't hold up the others;
-// the error is the first.
+// the error is the first. Where there is no room for more, the rest is lost.
 func (b *batch) send() error {
 	var first error
 	for b.sent < b.count {
 		if err := b.socket.raw.Write(b.writable); err != nil {
 			return errors.Join(first, err)
 		}
-		if b.errno != 0 {
-			if first == nil {
-				first = b.errno
-			}
-			b.sent++
+		if b.errno == 0 {
+			continue
 		}
+		b.lost++
+		if first == nil {
+			first = b.errno
+		}
+		if b.errno == unix.EAGAIN {
+			b.lost += b.count - b.sent - 1
+			return first
+		}
+		b.sent++
 	}
 	return first
 }

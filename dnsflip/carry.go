@@ -12,8 +12,10 @@ import (
 // about the checks, or about Consul, than about the nodes; and if it is true,
 // no answer is no better than one to a failing node. Carry changes neither
 // argument.
-func Carry(before, after View) View {
-	after = after.normal()
+func Carry(before, after View) View { return carry(before, after.normal()) }
+
+// carry is Carry for a view in its normal form, which it changes.
+func carry(before, after View) View {
 	for label, f := range after.Flips {
 		last, ok := before.Flips[label]
 		if !ok || last.Service != f.Service || before.Zone.Name != after.Zone.Name {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -81,6 +82,29 @@ func TestFlip_PassesOverEmptyPools(t *testing.T) {
 		got := leads(t, tt.flip, 1000, rand.New(rand.NewPCG(1, 2)).Uint64)
 		if !slices.Equal(slices.Sorted(maps.Keys(got)), tt.want) {
 			t.Errorf("%s: chose %v, want %v", tt.what, got, tt.want)
+		}
+	}
+}
+
+func TestFlip_EqualLooksAtEachField(t *testing.T) {
+	t.Parallel()
+	whole := Flip{
+		Service: "web", Live: spec.Blue, TTL: spec.Duration(time.Second), PoolName: "pool", Port: 80, Carried: []string{spec.Blue},
+		Weights: map[string]int{spec.Blue: 100}, Targets: map[string]string{spec.Blue: "b"}, Pools: map[string][]netip.Addr{spec.Blue: {netip.MustParseAddr("192.0.2.1")}},
+	}
+	if !whole.equal(whole) {
+		t.Error("not equal to itself")
+	}
+	for i := range reflect.TypeFor[Flip]().NumField() {
+		field := reflect.TypeFor[Flip]().Field(i)
+		other := whole
+		value := reflect.ValueOf(&other).Elem().Field(i)
+		if value.IsZero() {
+			t.Fatalf("%s isn't set above", field.Name)
+		}
+		value.SetZero()
+		if whole.equal(other) || other.equal(whole) {
+			t.Errorf("%s isn't looked at", field.Name)
 		}
 	}
 }

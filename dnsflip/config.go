@@ -25,6 +25,9 @@ type Config struct {
 	// manager's. The server closes them.
 	Packets   []net.PacketConn
 	Listeners []net.Listener
+	// Bound is called by Start once all addresses are bound and before the
+	// first packet is read: the moment to give up privileges. nil: nothing.
+	Bound func() error
 	// File is the last-known file. Empty: nothing outlives the process.
 	File string
 	// ID is what the server answers to CH TXT id.server and to NSID, so that
@@ -64,8 +67,9 @@ const DefaultMaxTCPConns = 512
 
 // validID accepts what needs no escapes in a TXT record.
 func validID(id string) error {
-	if len(id) > 255 {
-		return fmt.Errorf("server id must have at most 255 bytes, got %d", len(id))
+	const most = 64 // there is room for it in each reply
+	if len(id) > most {
+		return fmt.Errorf("server id must have at most %d bytes, got %d", most, len(id))
 	}
 	for _, c := range []byte(id) {
 		if c <= ' ' || c > '~' || c == '\\' || c == '"' {

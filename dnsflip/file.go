@@ -76,13 +76,11 @@ func loadOne(file string) (View, error) {
 		return View{}, err
 	}
 	v, err := decode(data)
-	if err == nil {
-		v.ZoneFile, err = loadZoneFile(strings.TrimSuffix(file, next("")), v.Zone.File)
-	}
 	if err != nil {
 		return View{}, &corruptError{err}
 	}
-	return v, nil
+	v.ZoneFile, err = loadZoneFile(strings.TrimSuffix(file, next("")), v.Zone.File)
+	return v, err
 }
 
 // zoneFile is where the text of a view's zone file stands, beside the
@@ -98,11 +96,14 @@ func loadZoneFile(file string, z *spec.ZoneFile) ([]byte, error) {
 		return nil, nil
 	}
 	text, err := read(zoneFile(file, z))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &corruptError{fmt.Errorf("the zone file %s of the view is gone", z.Name)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the zone file %s: %w", z.Name, err)
 	}
 	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != z.SHA256 {
-		return nil, fmt.Errorf("the zone file %s is not the one that the view names", z.Name)
+		return nil, &corruptError{fmt.Errorf("the zone file %s is not the one that the view names", z.Name)}
 	}
 	return text, nil
 }

@@ -6,8 +6,13 @@ import (
 	"switchd/zone"
 )
 
-// maxVersions bounds a history. Versions share all that a flip didn't change.
-const maxVersions = 100
+// maxVersions bounds a history, and maxVersionNames the names that its versions
+// list, each about 300 bytes: they share the records that a flip didn't change,
+// but not the list of what lies over the zone's data.
+const (
+	maxVersions     = 100
+	maxVersionNames = 200_000
+)
 
 // history are the last versions of a zone, which secondaries may have that
 // ask for what has changed since (RFC 1995 section 5). It is immutable.
@@ -32,8 +37,8 @@ func (h history) with(z *zone.Zone) history {
 	case !last.Same(z), older(z.Serial(), last.Serial()):
 		return history{versions: []*zone.Zone{z}}
 	}
-	if len(h.versions) == maxVersions {
-		h = history{versions: h.versions[1:]}
+	if most := max(1, min(maxVersions, maxVersionNames/(1+len(z.Overlay())))); len(h.versions) >= most {
+		h = history{versions: h.versions[len(h.versions)-most+1:]}
 	}
 	h.versions = append(slices.Clip(h.versions), z)
 	return h

@@ -1,8 +1,6 @@
 package dnsflip
 
 import (
-	"slices"
-
 	"github.com/miekg/dns"
 
 	"switchd/zone"
@@ -59,18 +57,19 @@ func recall(n *zone.Node, q question) *packed {
 	return nil
 }
 
-// keep keeps an answer, in place of one to the same question.
-func keep(n *zone.Node, q question, p *packed) {
+// keep keeps an answer, in place of one to the same question, of those that
+// don't hold any more, and of the oldest.
+func keep(n *zone.Node, q question, p *packed, holds func(*packed) bool) {
 	for {
 		before := n.Memo.Load()
-		var next memo
+		next := memo{{q, p}}
 		if m, ok := before.(*memo); ok {
-			next = slices.DeleteFunc(slices.Clone(*m), func(k kept) bool { return k.question == q })
+			for _, k := range *m {
+				if len(next) < maxMemo && k.question != q && holds(k.answer) {
+					next = append(next, k)
+				}
+			}
 		}
-		if len(next) >= maxMemo {
-			return
-		}
-		next = append(next, kept{q, p})
 		if n.Memo.CompareAndSwap(before, &next) {
 			return
 		}

@@ -31,6 +31,7 @@ type counters struct {
 	truncated atomic.Uint64
 	dropped   atomic.Uint64
 	slipped   atomic.Uint64
+	unsent    atomic.Uint64
 }
 
 // count counts a reply.
@@ -59,8 +60,8 @@ type metrics struct {
 }
 
 type descs struct {
-	replies, ignored, truncated, limited *prometheus.Desc
-	serial                               *prometheus.Desc
+	replies, ignored, truncated, limited, unsent *prometheus.Desc
+	serial                                       *prometheus.Desc
 }
 
 // newMetrics returns the metrics of a server.
@@ -70,6 +71,7 @@ func newMetrics(s *Server) *metrics {
 		ignored:   prometheus.NewDesc("switchd_dns_ignored_total", "Packets without a reply: replies, and what is shorter than a header.", nil, nil),
 		truncated: prometheus.NewDesc("switchd_dns_truncated_total", "Replies that had no room and told the client to come by TCP.", nil, nil),
 		limited:   prometheus.NewDesc("switchd_dns_rate_limited_total", "Replies over the rate of their kind, by what was done: dropped, or slipped as truncated.", []string{"action"}, nil),
+		unsent:    prometheus.NewDesc("switchd_dns_unsent_total", "Replies by UDP that the network had no room for, or no way.", nil, nil),
 		serial:    prometheus.NewDesc("switchd_dns_serial", "Serial of a zone that is served.", []string{"zone"}, nil),
 	}}
 	gauge := func(name, help string, value func() float64) {
@@ -105,7 +107,7 @@ func (m *metrics) counters() *counters {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.descs.replies, m.descs.ignored, m.descs.truncated, m.descs.limited} {
+	for _, d := range []*prometheus.Desc{m.descs.replies, m.descs.ignored, m.descs.truncated, m.descs.limited, m.descs.unsent} {
 		ch <- d
 	}
 	for _, g := range m.gauges {
@@ -139,6 +141,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	send(m.descs.ignored, sum(func(c *counters) *atomic.Uint64 { return &c.ignored }))
 	send(m.descs.truncated, sum(func(c *counters) *atomic.Uint64 { return &c.truncated }))
+	send(m.descs.unsent, sum(func(c *counters) *atomic.Uint64 { return &c.unsent }))
 	send(m.descs.limited, sum(func(c *counters) *atomic.Uint64 { return &c.dropped }), "dropped")
 	send(m.descs.limited, sum(func(c *counters) *atomic.Uint64 { return &c.slipped }), "slipped")
 	for _, g := range m.gauges {

@@ -52,16 +52,18 @@ const (
 // other data of its own or other names, so that nothing that was derived from
 // the zone before may be used further.
 func (b *builder) build(v *View, keys []dns.RR) (z *zone.Zone, renewed bool, err error) {
+	next := builder{from: *v, base: b.base}
+	last := b.units
 	if b.base == nil || !sameBase(&b.from, v) {
-		if b.base, err = base(v); err != nil {
+		if next.base, err = base(v); err != nil {
 			return nil, false, err
 		}
-		b.units, renewed = nil, true
+		last, renewed = nil, true
 	}
 	units := make(map[string]unit, len(v.Flips)+2)
 	renew := func(name string, of any, nodes func() ([]*zone.Node, error)) {
-		if last, ok := b.units[name]; ok && reflect.DeepEqual(last.made, of) {
-			units[name] = last
+		if was, ok := last[name]; ok && same(was.made, of) {
+			units[name] = was
 			return
 		}
 		made, problem := nodes()
@@ -72,6 +74,7 @@ func (b *builder) build(v *View, keys []dns.RR) (z *zone.Zone, renewed bool, err
 			n.Unit = name
 		}
 		units[name] = unit{of, made}
+		renewed = renewed || !slices.EqualFunc(last[name].nodes, made, func(a, b *zone.Node) bool { return a.Name == b.Name })
 	}
 	for label, f := range v.Flips {
 		if label != Apex {
@@ -82,25 +85,33 @@ func (b *builder) build(v *View, keys []dns.RR) (z *zone.Zone, renewed bool, err
 	servers := v.NameServerAddrs[v.Zone.Name]
 	if flipped || len(keys) > 0 || len(servers) > 0 {
 		of := []any{apex, keys, servers}
-		renew(apexUnit, of, func() ([]*zone.Node, error) { return b.apexNodes(v, apex, flipped, keys) })
+		renew(apexUnit, of, func() ([]*zone.Node, error) { return next.apexNodes(v, apex, flipped, keys) })
 	}
-	renew(serversUnit, v.NameServerAddrs, func() ([]*zone.Node, error) { return b.serverNodes(v) })
+	renew(serversUnit, v.NameServerAddrs, func() ([]*zone.Node, error) { return next.serverNodes(v) })
 	if err != nil {
 		return nil, false, err
 	}
 	var overlay []*zone.Node
-	for name, u := range units {
-		if _, was := b.units[name]; !was {
-			renewed = true
-		}
+	for _, u := range units {
 		overlay = append(overlay, u.nodes...)
 	}
-	renewed = renewed || len(units) != len(b.units)
-	if z, err = b.base.With(v.Serial, overlay); err != nil {
+	renewed = renewed || len(units) != len(last)
+	if z, err = next.base.With(v.Serial, overlay); err != nil {
 		return nil, false, err
 	}
-	b.from, b.units = *v, units
+	next.units = units
+	*b = next
 	return z, renewed, nil
+}
+
+// same tells whether a unit would be made of the same as before.
+func same(a, b any) bool {
+	f, isFlip := a.(Flip)
+	g, both := b.(Flip)
+	if isFlip && both {
+		return f.equal(g)
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // sameBase tells whether two views have one zone but for flips, serial, the
@@ -276,7 +287,7 @@ func (b *builder) serverNodes(v *View) ([]*zone.Node, error) {
 // none.
 func (b *builder) addServer(n *zone.Node, v *View) bool {
 	addrs := v.NameServerAddrs[plain(n.Name.String())]
-	if len(addrs) == 0 || n.Set(dns.TypeA) != nil || n.Set(dns.TypeAAAA) != nil {
+	if len(addrs) == 0 || n.Set(dns.TypeA) != nil || n.Set(dns.TypeAAAA) != nil || n.Set(dns.TypeCNAME) != nil {
 		return false
 	}
 	n.Sets = append(n.Sets, addressSets(n.Name.String(), addrs, seconds(v.Zone.TTL))...)

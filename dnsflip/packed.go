@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 
@@ -19,8 +21,10 @@ type packed struct {
 	span  dnssec.Span // in which the signatures hold; none without
 	// reusable is false where the answer is for this one reply only.
 	reusable bool
-	rcode    int
-	aa       bool
+	// owner is the node that it is from, by which rates are counted.
+	owner zone.Name
+	rcode int
+	aa    bool
 	// body are the three sections, without an OPT record; what begins at
 	// optional may be left out where there is no room.
 	body     []byte
@@ -65,6 +69,9 @@ const (
 // pack makes an answer of a result, for a name.
 func pack(r *zone.Result, name zone.Name, to reach) (*packed, error) {
 	question := name.String()
+	if len(r.Answer) > 0 {
+		r.Answer = asAsked(r.Answer, question)
+	}
 	msg := dns.Msg{
 		MsgHdr:   dns.MsgHdr{Response: true, Rcode: r.Rcode},
 		Compress: true,
@@ -81,8 +88,28 @@ func pack(r *zone.Result, name zone.Name, to reach) (*packed, error) {
 		body:   wire[start:len(wire):len(wire)],
 		counts: [3]uint16{uint16(len(r.Answer)), uint16(len(r.Authority)), uint16(len(r.Additional))},
 	}
-	p.optional = len(p.body)
+	p.optional, p.reusable = len(p.body), len(p.body) <= maxKept
 	return p, p.index(wire, start, to, r.Optional)
+}
+
+// asAsked writes the owner of records as the question does, whatever the case
+// that the zone has it in: so it is compressed, and has the client's case.
+func asAsked(rrs []dns.RR, question string) []dns.RR {
+	var copied []dns.RR
+	for i, rr := range rrs {
+		if owner := rr.Header().Name; owner == question || !strings.EqualFold(owner, question) {
+			continue
+		}
+		if copied == nil {
+			copied = slices.Clone(rrs)
+		}
+		copied[i] = dns.Copy(rr)
+		copied[i].Header().Name = question
+	}
+	if copied == nil {
+		return rrs
+	}
+	return copied
 }
 
 // index finds what is written anew with each reply.
@@ -94,9 +121,13 @@ func (p *packed) index(wire []byte, start int, to reach, optional bool) error {
 		if i == answers+int(p.counts[1]) && optional {
 			p.optional = begin - start
 		}
+		pointers := len(w.pointers)
 		rr, ok := w.next()
 		if !ok {
 			return errors.New("pack the answer: the message can't be read back")
+		}
+		if to == anyName && !onlyOwner(w.pointers[pointers:], begin, i < answers) {
+			p.reusable = false
 		}
 		switch {
 		case rr.rrtype == dns.TypeSOA:
@@ -109,20 +140,22 @@ func (p *packed) index(wire []byte, start int, to reach, optional bool) error {
 	if !optional {
 		p.required = p.counts[2]
 	}
-	p.reusable = len(p.body) <= maxKept
-	for _, at := range w.pointers {
-		switch to {
-		case namesBelow:
+	if to == namesBelow {
+		for _, at := range w.pointers {
 			p.pointers = append(p.pointers, uint16(at-start))
-		case anyName:
-			p.reusable = p.reusable && binary.BigEndian.Uint16(wire[at:]) == 0xc000|headerSize
-		case thisName:
 		}
 	}
 	if p.addresses.n < 2 {
 		p.addresses = run{}
 	}
 	return nil
+}
+
+// onlyOwner tells whether the compressed names of a record are none but its
+// owner, as the record of a wildcard has it. Another name that happens to be
+// the one that was asked for would become the next client's.
+func onlyOwner(pointers []int, begin int, answer bool) bool {
+	return len(pointers) == 0 || answer && len(pointers) == 1 && pointers[0] == begin
 }
 
 // extend adds a record to the row if it is of one set with the last one.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -26,7 +27,8 @@ var (
 )
 
 // Publish makes the server answer from the view: every reply is made wholly
-// from one view, and none from an older one once Publish has returned. Pools
+// from one view, and by UDP none of an older one leaves after the first of the
+// new one. Pools
 // that have become empty are carried (see Carry). The view is
 // written to disk first, so that a restart never goes back, and has reached the
 // disk when Publish returns; if the answers are the same and only At has
@@ -48,10 +50,10 @@ func (s *Server) Publish(v View) error {
 	if old.view != nil {
 		if old.view.Zone.Name == v.Zone.Name && older(v.Serial, old.view.Serial) {
 			return fmt.Errorf("publish view of zone %s: %w: %d, while %d is served; "+
-				"if Consul was restored from a backup, raise the serial above it or remove the last-known file %q and restart",
-				v.Zone.Name, ErrOldSerial, v.Serial, old.view.Serial, s.cfg.File)
+				"if Consul was restored from a backup, raise the serial above it or remove the last-known file %q and %q, and restart",
+				v.Zone.Name, ErrOldSerial, v.Serial, old.view.Serial, s.cfg.File, next(s.cfg.File))
 		}
-		v = Carry(*old.view, v)
+		v = carry(*old.view, v)
 		if sameAnswers(*old.view, v) {
 			return s.swap(&snapshot{view: &v, zones: old.zones, only: old.only})
 		}
@@ -81,14 +83,16 @@ func (s *Server) compile(v *View) (*snapshot, error) {
 		}
 		keys = signer.DNSKEY()
 	}
+	who, err := peersOf(v.Zone)
+	if err != nil {
+		return nil, err
+	}
 	z, renewed, err := s.builder.build(v, keys)
 	if err != nil {
 		return nil, err
 	}
 	next := s.newServed(z, signer, !renewed)
-	if next.peers, err = peersOf(v.Zone); err != nil {
-		return nil, err
-	}
+	next.peers = who
 	return newSnapshot(v, next), nil
 }
 
@@ -96,11 +100,11 @@ func (s *Server) compile(v *View) (*snapshot, error) {
 // were made of the version before may be used further.
 func (s *Server) newServed(z *zone.Zone, signer *dnssec.Signer, lasting bool) *served {
 	s.stamps += 2
-	next := &served{zone: z, serial: z.Serial(), signer: signer, stable: s.stamps, fresh: s.stamps + 1}
+	next := &served{zone: z, serial: z.Serial(), signer: signer, stable: s.stamps, fresh: s.stamps + 1, kept: new(atomic.Int64)}
 	if last := s.current.Load().zones[string(z.Origin())]; last != nil {
 		next.history = last.history
 		if lasting {
-			next.stable = last.stable
+			next.stable, next.kept = last.stable, last.kept
 		}
 	}
 	next.history = next.history.with(z)
@@ -167,12 +171,13 @@ func (s *Server) answerFrom(next *snapshot) {
 	s.turnover.Lock()
 	s.current.Store(next)
 	s.turnover.Unlock()
-	if s.notifier == nil {
+	notifier := s.notifier.Load()
+	if notifier == nil {
 		return // Start tells them
 	}
 	for _, z := range next.zones {
 		if z.signer == nil {
-			s.notifier.tell(z.zone, z.peers.secondaries)
+			notifier.tell(z.zone, z.peers.secondaries)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (w *worker) respond(packet []byte, client netip.Addr, via transport) []byte
 		return nil
 	}
 	snap := w.server.current.Load()
-	if q.tsig && q.opcode == dns.OpcodeQuery {
+	if q.tsig {
 		return w.respondSigned(snap, client, via)
 	}
 	w.out = reply{client: client, via: via, now: time.Now()}
@@ -65,7 +65,7 @@ func (w *worker) answer(dst []byte, snap *snapshot, out *reply) []byte {
 	if q.qclass == dns.ClassCHAOS {
 		return w.finish(dst, w.server.chaos, dns.RcodeSuccess, out)
 	}
-	z := snap.find(q.name())
+	z := snap.find(q.name(), q.qtype)
 	if z == nil {
 		return w.finish(dst, nil, dns.RcodeRefused, out)
 	}
@@ -78,7 +78,9 @@ func (w *worker) answer(dst []byte, snap *snapshot, out *reply) []byte {
 		return w.finish(dst, nil, dns.RcodeSuccess, out)
 	}
 	if err != nil {
-		w.server.cfg.Log.Error("DNS query can't be answered", "type", dns.Type(q.qtype), "zone", z.zone.Origin(), "error", err)
+		w.server.troubles.Do(func() {
+			w.server.cfg.Log.Error("DNS query can't be answered", "type", dns.Type(q.qtype), "zone", z.zone.Origin(), "error", err)
+		})
 		return w.finish(dst, nil, dns.RcodeServerFailure, out)
 	}
 	out.serial, out.compact = z.serial, q.co && q.do && z.signer != nil
@@ -201,7 +203,8 @@ func (w *worker) limit(p *packed, rcode int, out *reply) rrl.Verdict {
 	}
 	var hash uint32
 	if kind == rrl.Answer { // the others are counted together, whatever they are asked for
-		hash = uint32(maphash.Bytes(w.seed, w.query.name()))
+		// By the node that answers: names below a wildcard are free to invent.
+		hash = uint32(maphash.String(w.seed, string(p.owner)))
 	}
 	return limiter.Allow(out.client, kind, hash, int64(out.now.Sub(w.server.began)))
 }

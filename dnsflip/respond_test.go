@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -137,13 +138,27 @@ func BenchmarkServer_Answer(b *testing.B) {
 	}
 }
 
+// BenchmarkServer_Publish flips one of many services.
 func BenchmarkServer_Publish(b *testing.B) {
-	server := quiet(Config{})
-	for serial := uint32(1); b.Loop(); serial++ {
-		v := manyView()
-		v.Serial = serial
-		if err := server.Publish(v); err != nil {
-			b.Fatal(err)
-		}
+	for _, services := range []int{10, 100, 1000} {
+		b.Run(strconv.Itoa(services), func(b *testing.B) {
+			server := quiet(Config{})
+			v := manyView()
+			for i := range services {
+				label := fmt.Sprintf("service%d", i)
+				v.Flips[label] = Flip{
+					Service: label, Live: spec.Blue, TTL: spec.Duration(5 * time.Second), Port: 80,
+					Pools: map[string][]netip.Addr{spec.Blue: {netip.MustParseAddr("192.0.2.1")}, spec.Green: {netip.MustParseAddr("192.0.2.2")}},
+				}
+			}
+			f := v.Flips["service1"]
+			for serial := uint32(10); b.Loop(); serial++ {
+				f.Live = spec.Other(f.Live)
+				v.Flips["service1"], v.Serial = f, serial
+				if err := server.Publish(v); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

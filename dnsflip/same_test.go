@@ -3,6 +3,7 @@ package dnsflip
 import (
 	"bytes"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,7 +104,7 @@ func FuzzServed_KeptAnswersAreTheSame(f *testing.F) {
 		if !q.parse(packet) || q.malformed || len(q.question) == 0 || q.transfer() || !below(q.name(), warm.zone.Origin()) {
 			return
 		}
-		cold := &served{zone: warm.zone, serial: warm.serial, stable: 1 << 62, fresh: 1<<62 + 1}
+		cold := &served{zone: warm.zone, serial: warm.serial, stable: 1 << 62, fresh: 1<<62 + 1, kept: new(atomic.Int64)}
 		var replies [3][]byte
 		for i, z := range []*served{warm, warm, cold} {
 			p, err := z.answer(&q, fixed(seed), time.Now())

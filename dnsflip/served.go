@@ -31,9 +31,21 @@ func newSnapshot(view *View, zones ...*served) *snapshot {
 	return s
 }
 
-// find returns the zone that a name is in, the nearest of several, nil if
-// there is none. name is in canonical wire form.
-func (s *snapshot) find(name []byte) *served {
+// find returns the zone that answers for a name, the nearest of several, nil
+// if there is none. name is in canonical wire form. A delegation's DS records
+// are the parent's, RFC 4035 section 3.1.4.1.
+func (s *snapshot) find(name []byte, qtype uint16) *served {
+	z := s.nearest(name)
+	if z == nil || s.only != nil || qtype != dns.TypeDS || len(name) != len(z.zone.Origin()) || name[0] == 0 {
+		return z
+	}
+	if parent := s.nearest(name[1+name[0]:]); parent != nil {
+		return parent
+	}
+	return z
+}
+
+func (s *snapshot) nearest(name []byte) *served {
 	if s.only != nil {
 		if below(name, s.only.zone.Origin()) {
 			return s.only
@@ -75,6 +87,21 @@ type served struct {
 	// negatives are the answers to whoever asks for what isn't there, by rcode:
 	// they differ in the question only.
 	negatives [2]atomic.Pointer[packed]
+	// kept counts the bytes of the answers that are kept.
+	kept *atomic.Int64
+}
+
+// maxKeptBytes bounds the memory of kept answers. What is above it is looked
+// up each time.
+const maxKeptBytes = 256 << 20
+
+// keep keeps an answer beside a node, while there is room.
+func (z *served) keep(n *zone.Node, asked question, p *packed) {
+	const entry = 128 // and what stands around the body
+	if z.kept.Add(entry+int64(len(p.body))) > maxKeptBytes {
+		return
+	}
+	keep(n, asked, p, z.current)
 }
 
 // current tells whether an answer still holds.
@@ -153,12 +180,17 @@ func (z *served) resolve(q *query, n *zone.Node, asked question, drawn int, rnd 
 		behind, to, keepable = name, thisName, false // the signature is one of this name
 	}
 	p, err := pack(&result, behind, to)
+	if err == nil && to == namesBelow && len(p.body) > maxKept {
+		// Its pointers might not reach behind a longer name.
+		p, err = pack(&result, name, thisName)
+	}
 	if err != nil {
 		return nil, err
 	}
 	p.stamp, p.span = stamp, span
+	p.owner = n.Name
 	if keepable && p.reusable {
-		keep(n, asked, p)
+		z.keep(n, asked, p)
 	}
 	return p, nil
 }
@@ -191,7 +223,7 @@ func (z *served) negative(which int, result *zone.Result, n *zone.Node, asked qu
 		z.negatives[which].Store(p)
 	}
 	if usual(asked.qtype) && stamp == z.stable {
-		keep(n, asked, p)
+		z.keep(n, asked, p)
 	}
 	return p, nil
 }

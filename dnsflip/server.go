@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"switchd/dnsflip/cookie"
 	"switchd/dnsflip/rrl"
 	"switchd/dnsflip/tsig"
@@ -37,8 +39,9 @@ type Server struct {
 	limiter   *rrl.Limiter
 	seed      maphash.Seed
 	began     time.Time
+	troubles  rate.Sometimes // of which the log is told
 	transfers *transfers
-	notifier  *notifier
+	notifier  atomic.Pointer[notifier]
 
 	publish sync.Mutex // one view at a time; guards what follows
 	saved   bool       // the last-known file has the current answers
@@ -85,7 +88,8 @@ func NewServer(cfg Config) *Server {
 	}
 	s := &Server{
 		cfg: cfg, conns: newConns(cfg.MaxTCPConns), done: make(chan struct{}), seed: maphash.MakeSeed(), began: time.Now(),
-		cookies: cfg.Cookies, limiter: cfg.Limiter, signers: make(map[zone.Name]*dnssec.Signer),
+		troubles: rate.Sometimes{First: 10, Interval: time.Second},
+		cookies:  cfg.Cookies, limiter: cfg.Limiter, signers: make(map[zone.Name]*dnssec.Signer),
 	}
 	s.current.Store(newSnapshot(nil))
 	s.transfers = newTransfers(cfg.Log)
@@ -131,9 +135,14 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 		s.sockets = append(s.sockets, sock)
 	}
+	if s.cfg.Bound != nil {
+		if err := s.cfg.Bound(); err != nil {
+			return errors.Join(fmt.Errorf("start DNS server: %w", err), s.release())
+		}
+	}
 	s.state = started
 	s.publish.Lock()
-	s.notifier = newNotifier(s.cfg.TSIG, s.local(), s.cfg.Log)
+	s.notifier.Store(newNotifier(s.cfg.TSIG, s.local(), s.cfg.Log))
 	s.answerFrom(s.current.Load())
 	s.publish.Unlock()
 	for _, sock := range s.sockets {
@@ -173,9 +182,7 @@ func (s *Server) Addrs() []string {
 
 // pending counts the secondaries that don't know the latest version yet.
 func (s *Server) pending() float64 {
-	s.publish.Lock()
-	notifier := s.notifier
-	s.publish.Unlock()
+	notifier := s.notifier.Load()
 	if notifier == nil {
 		return 0
 	}
@@ -204,10 +211,7 @@ func (s *Server) Close() error {
 	}
 	s.state = closed
 	s.mu.Unlock()
-	s.publish.Lock()
-	notifier := s.notifier
-	s.publish.Unlock()
-	if notifier != nil {
+	if notifier := s.notifier.Load(); notifier != nil {
 		notifier.close()
 	}
 	s.conns.closeAll()

@@ -399,7 +399,7 @@ func TestServer_StartSaysWhatIsWrong(t *testing.T) {
 		"no address to listen on":       {},
 		`"127.0.0.1" must be host:port`: {Listen: []string{"127.0.0.1"}},
 		`server id "a b" has a blank`:   {Listen: []string{"127.0.0.1:0"}, ID: "a b"},
-		"at most 255 bytes, got 256":    {Listen: []string{"127.0.0.1:0"}, ID: strings.Repeat("a", 256)},
+		"at most 64 bytes, got 65":      {Listen: []string{"127.0.0.1:0"}, ID: strings.Repeat("a", 65)},
 	} {
 		if err := dnsflip.NewServer(cfg).Start(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

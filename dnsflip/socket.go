@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"syscall"
 	"time"
@@ -53,8 +54,15 @@ func bindBoth(ctx context.Context, host, port string, loops int) (_ *socket, err
 			err = errors.Join(err, k.close())
 		}
 	}()
+	// What is asked to listen on 0.0.0.0 must not listen on [::] also.
+	family := ""
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
+		family = "4"
+	} else if err == nil {
+		family = "6"
+	}
 	var exclusive net.ListenConfig
-	l, err := exclusive.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+	l, err := exclusive.Listen(ctx, "tcp"+family, net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +80,7 @@ func bindBoth(ctx context.Context, host, port string, loops int) (_ *socket, err
 		return errors.Join(err, option)
 	}}
 	for range loops {
-		conn, err := shared.ListenPacket(ctx, "udp", net.JoinHostPort(host, port))
+		conn, err := shared.ListenPacket(ctx, "udp"+family, net.JoinHostPort(host, port))
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +109,7 @@ func (k *socket) addPackets(c net.PacketConn) error {
 	}
 	p, err := newPackets(conn)
 	if err == nil {
-		err = enlarge(conn)
+		err = tune(conn)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("prepare UDP socket %s: %w", conn.LocalAddr(), err), conn.Close())
@@ -110,22 +118,29 @@ func (k *socket) addPackets(c net.PacketConn) error {
 	return nil
 }
 
-// enlarge sizes the buffers: beyond the system's limit if the process may,
-// else up to it.
-func enlarge(conn *net.UDPConn) error {
+// tune sizes the receive buffer, beyond the system's limit if the process may,
+// else up to it, and keeps replies from being fragmented on the word of an ICMP
+// message, which anybody can forge (RFC 9715 section 3.1). They are short enough.
+func tune(conn *net.UDPConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var forced error
+	var forced, omit4, omit6 error
 	if err := raw.Control(func(fd uintptr) {
-		forced = errors.Join(
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer),
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, udpBuffer))
-	}); err != nil || forced == nil {
+		forced = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer)
+		omit4 = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
+		omit6 = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
+	}); err != nil {
 		return err
 	}
-	return errors.Join(conn.SetReadBuffer(udpBuffer), conn.SetWriteBuffer(udpBuffer))
+	if omit4 != nil && omit6 != nil { // a socket is of one family or of both
+		return omit4
+	}
+	if forced == nil {
+		return nil
+	}
+	return conn.SetReadBuffer(udpBuffer)
 }
 
 func (k *socket) addr() string {

@@ -33,6 +33,7 @@ func (s *Server) serveUDP(p *packets) {
 		err = b.send()
 		s.turnover.RUnlock()
 		if err != nil {
+			w.counts.unsent.Add(uint64(b.lost))
 			s.cfg.Log.Debug("DNS reply not sent", "transport", udp, "error", err)
 		}
 	}

@@ -38,24 +38,31 @@ func (v View) Validate() error {
 		}
 		errs = append(errs, validateAddrs("name server", host, v.NameServerAddrs[host]))
 	}
-	taken := map[string]string{} // by name within the zone: what it is for
+	taken := make(map[string]string, 3*len(v.Flips)) // by name within the zone: the service, or "" for a name server
 	for _, host := range v.Zone.NameServers {
 		if label, ok := strings.CutSuffix(plain(host), "."+v.Zone.Name); ok {
-			taken[label] = "a name server"
+			taken[label] = ""
 		}
 	}
 	for _, label := range slices.Sorted(maps.Keys(v.Flips)) {
 		f := v.Flips[label]
 		errs = append(errs, f.validate(label, v.Zone.Name))
 		for _, name := range []string{label, poolLabel(cmp.Or(f.PoolName, label), spec.Blue), poolLabel(cmp.Or(f.PoolName, label), spec.Green)} {
-			use := fmt.Sprintf("service %q", f.Service)
 			if other, ok := taken[name]; ok {
-				errs = append(errs, fmt.Errorf("%s.%s is the name of %s and of %s: rename one", name, v.Zone.Name, other, use))
+				errs = append(errs, fmt.Errorf("%s.%s is the name of %s and of %s: rename one", name, v.Zone.Name, user(other), user(f.Service)))
 			}
-			taken[name] = use
+			taken[name] = f.Service
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// user says who has a name: a service, or with "" a name server.
+func user(service string) string {
+	if service == "" {
+		return "a name server"
+	}
+	return fmt.Sprintf("service %q", service)
 }
 
 func validateZone(z spec.Zone) error {

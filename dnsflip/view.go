@@ -4,6 +4,7 @@
 package dnsflip
 
 import (
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -89,8 +90,19 @@ func (v View) normal() View {
 
 // sameAnswers tells whether two normal views differ in At alone.
 func sameAnswers(a, b View) bool {
-	a.At = b.At
+	if !maps.EqualFunc(a.Flips, b.Flips, Flip.equal) {
+		return false
+	}
+	a.At, a.Flips, b.Flips = b.At, nil, nil
 	return reflect.DeepEqual(a, b)
+}
+
+// equal tells whether two normal flips are the same. Each publish asks that of
+// all flips.
+func (f Flip) equal(g Flip) bool {
+	return f.Service == g.Service && f.Live == g.Live && f.TTL == g.TTL && f.Port == g.Port && f.PoolName == g.PoolName &&
+		maps.Equal(f.Weights, g.Weights) && maps.Equal(f.Targets, g.Targets) && slices.Equal(f.Carried, g.Carried) &&
+		maps.EqualFunc(f.Pools, g.Pools, slices.Equal)
 }
 
 func normalAddrs(sets map[string][]netip.Addr) map[string][]netip.Addr {

@@ -61,6 +61,9 @@ func (c *serveCmd) Run(a *app) error {
 	if len(c.Zone) > 0 {
 		return &usageError{"--zone is for --dns-only; the zone of an environment is in its spec: zone \"NAME\" { file = \"FILE\" }"}
 	}
+	if len(c.DNS.Transfer)+len(c.DNS.Secondary) > 0 {
+		return &usageError{"--dns-transfer and --dns-secondary are for --dns-only; those of an environment are in its spec: zone \"NAME\" { secondary \"ADDRESS:PORT\" {} }"}
+	}
 	if a.flags.Env == "" {
 		return &usageError{"serve needs --env (or SWITCHD_ENV)"}
 	}
@@ -68,8 +71,8 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
+	if err := c.makeData(); err != nil {
+		return err
 	}
 	s := &server{cmd: c, ledger: l, log: log.With("replica", c.Name), metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -95,6 +98,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	s.tsig, s.driver = cfg.TSIG, driver.NewMetrics(s.metrics)
+	cfg.Bound = func() error { return s.cmd.drop(ctx, s.log) }
 	cfg.File = filepath.Join(s.cmd.Data, "answers-"+s.ledger.Keys.Env+".json")
 	s.dns = dnsflip.NewServer(cfg)
 	// What was last known is answered from the first query on, with or
@@ -106,19 +110,15 @@ func (s *server) run(ctx context.Context) error {
 	default:
 		s.log.InfoContext(ctx, "answering what was last known", "zone", view.Zone.Name, "serial", view.Serial, "age", time.Since(view.At).Round(time.Second))
 	}
-	if err := s.dns.Start(ctx); err != nil {
-		return err
-	}
-	defer func() { _ = s.dns.Close() }()
-
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", s.cmd.HTTPListen)
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
 	}
-	if err := s.cmd.drop(); err != nil {
+	if err := s.dns.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	defer func() { _ = s.dns.Close() }()
 	seeder, err := s.seeder()
 	if err != nil {
 		return err

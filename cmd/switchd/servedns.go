@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -51,7 +52,7 @@ func (c *serveCmd) dnsConfig(log *slog.Logger, metrics prometheus.Registerer) (d
 			return cfg, err
 		}
 	}
-	if c.DNS.RateLimit > 0 {
+	if c.DNS.RateLimit != 0 {
 		limits := rrl.Default()
 		limits.Rate = c.DNS.RateLimit
 		if cfg.Limiter, err = rrl.New(limits); err != nil {
@@ -126,6 +127,9 @@ func (c *serveCmd) serveZones(ctx context.Context, log *slog.Logger) error {
 	if len(c.Zone) == 0 {
 		return &usageError{"--dns-only needs a zone to answer: --zone NAME=FILE"}
 	}
+	again := make(chan os.Signal, 1) // from the start, for SIGHUP ends who doesn't expect it
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
 	zones, err := c.loadZones(ctx, log)
 	if err != nil {
 		return err
@@ -137,6 +141,12 @@ func (c *serveCmd) serveZones(ctx context.Context, log *slog.Logger) error {
 	if err := c.peers(&cfg); err != nil {
 		return err
 	}
+	for _, key := range cfg.Keys {
+		if !slices.ContainsFunc(zones, func(z *zone.Zone) bool { return z.Origin() == key.Zone }) {
+			return &usageError{fmt.Sprintf("--dnssec-key: %s is a key of zone %s, which no --zone has", key, key.Zone)}
+		}
+	}
+	cfg.Bound = func() error { return c.drop(ctx, log) }
 	server := dnsflip.NewServer(cfg)
 	if err := server.Serve(zones...); err != nil {
 		return err
@@ -144,26 +154,40 @@ func (c *serveCmd) serveZones(ctx context.Context, log *slog.Logger) error {
 	if err := server.Start(ctx); err != nil {
 		return err
 	}
-	if err := c.drop(); err != nil {
-		return errors.Join(err, server.Close())
-	}
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP)
-	defer signal.Stop(again)
 	for {
 		select {
 		case <-ctx.Done():
 			return server.Close()
 		case <-again:
-			zones, err := c.loadZones(ctx, log)
+			next, err := c.loadZones(ctx, log)
 			if err == nil {
-				err = server.Serve(zones...)
+				err = server.Serve(next...)
 			}
 			if err != nil {
 				log.ErrorContext(ctx, "zones stay as they were", "error", err)
+				continue
 			}
+			for i, z := range next {
+				if int32(z.Serial()-zones[i].Serial()) <= 0 && !same(z, zones[i]) { // RFC 1982 section 3.2
+					log.WarnContext(ctx, "zone changed without a greater serial: secondaries keep the old one", "zone", z.Origin().String(), "before", zones[i].Serial(), "serial", z.Serial())
+				}
+			}
+			zones = next
 		}
 	}
+}
+
+// same tells whether two versions of a zone have the same records.
+func same(a, b *zone.Zone) bool {
+	next, stop := iter.Pull(b.Records())
+	defer stop()
+	for rr := range a.Records() {
+		if other, ok := next(); !ok || rr.String() != other.String() {
+			return false
+		}
+	}
+	_, more := next()
+	return !more
 }
 
 // peers says who may copy plain zones.
@@ -172,6 +196,9 @@ func (c *serveCmd) peers(cfg *dnsflip.Config) error {
 		t, err := dnsflip.ParseTransfer(text)
 		if err != nil {
 			return &usageError{"--dns-transfer: " + err.Error()}
+		}
+		if t.Key != "" && cfg.TSIG.Key(t.Key) == nil {
+			return &usageError{fmt.Sprintf("--dns-transfer: there is no TSIG key %q; give its file with --dns-tsig-key", strings.TrimPrefix(text, "key:"))}
 		}
 		cfg.Transfers = append(cfg.Transfers, t)
 	}

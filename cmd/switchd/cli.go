@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"switchd/consul"
+	"switchd/judge/sequential"
 	"switchd/ledger"
 )
 
@@ -38,6 +39,7 @@ type cli struct {
 	Approve  approveCmd  `cmd:"" help:"Give a consent that a rollout waits for."`
 	Status   statusCmd   `cmd:"" help:"Show what is live, what runs where, and what is waited for."`
 	History  historyCmd  `cmd:"" help:"Show a service's former rollouts."`
+	Judge    judgeCmd    `cmd:"" help:"Judge a canary's metrics offline, from a file."`
 	Serve    serveCmd    `cmd:"" help:"Drive rollouts, answer DNS, store artifacts, show a status page."`
 }
 
@@ -64,7 +66,7 @@ func newParser(flags *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Description("Releases services on plain machines, blue and green, without an outage."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Vars{"version": version, "hostname": hostname},
+		kong.Vars{"version": version, "hostname": hostname, "primitives": strings.Join(sequential.Primitives(), ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"switchd/judge/mannwhitney"
+	"switchd/judge/sequential"
+)
+
+type judgeCmd struct {
+	Judge string `help:"Judge to ask; mannwhitney is the only one." enum:"mannwhitney" default:"mannwhitney" placeholder:"NAME"`
+	Input string `help:"File of cases in JSON; - is standard input." placeholder:"FILE"`
+	JSON  bool   `help:"Print JSON, for programs: one object a line."`
+
+	Score    bool               `help:"Sum the cases up to a score."`
+	Pass     float64            `help:"Least score that passes; 95 if not set." default:"95" placeholder:"PERCENT"`
+	Marginal float64            `help:"Least score that is marginal; 75 if not set." default:"75" placeholder:"PERCENT"`
+	Weight   map[string]float64 `help:"Weights of groups in the score; those without one share what is left." mapsep:"," placeholder:"GROUP=PERCENT"`
+
+	Primitive string `help:"Compute a building block of the sequential judge instead: ${primitives}." placeholder:"NAME"`
+	Args      string `help:"Arguments of the building block, a JSON object." default:"{}" placeholder:"JSON"`
+}
+
+func (c *judgeCmd) Help() string {
+	return "Needs nothing but the file, which holds a case or an array of them. It ends with 0 when all of them were judged, whatever was found."
+}
+
+func (c *judgeCmd) Run(a *app) error {
+	switch {
+	case (c.Input == "") == (c.Primitive == ""):
+		return &usageError{"name either a file of cases with --input or a building block with --primitive"}
+	case c.Primitive != "":
+		return c.primitive(a)
+	}
+	if err := c.checkScore(); err != nil {
+		return err
+	}
+	cases, err := c.read()
+	if err != nil {
+		return &inputError{err.Error()}
+	}
+	wrong := 0
+	results := make([]mannwhitney.Result, 0, len(cases))
+	for i := range cases {
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+		if len(cases[i].Unknown) > 0 {
+			a.notef("switchd: warning: %s: unknown fields are ignored: %s\n", cases[i].Place, strings.Join(cases[i].Unknown, ", "))
+		}
+		if cases[i].Fault != nil {
+			wrong++
+		}
+		result := cases[i].Judge()
+		results = append(results, result)
+		if c.JSON {
+			if err := json.NewEncoder(a.stdout).Encode(result); err != nil {
+				return fmt.Errorf("print the verdict: %w", err)
+			}
+		}
+	}
+	if !c.JSON {
+		if err := printVerdicts(a.stdout, results); err != nil {
+			return fmt.Errorf("print the verdicts: %w", err)
+		}
+	}
+	if c.Score {
+		if err := c.sum(a, results); err != nil {
+			return fmt.Errorf("print the score: %w", err)
+		}
+	}
+	if wrong > 0 {
+		return &inputError{fmt.Sprintf("%s of %d can't be judged", plural(wrong, "case"), len(cases))}
+	}
+	return nil
+}
+
+func (c *judgeCmd) checkScore() error {
+	for group, weight := range c.Weight {
+		if !(weight >= 0 && weight <= 100) {
+			return &usageError{fmt.Sprintf("--weight: the weight of group %q is %v, want a number from 0 to 100", group, weight)}
+		}
+	}
+	if !(0 <= c.Marginal && c.Marginal <= c.Pass && c.Pass <= 100) {
+		return &usageError{fmt.Sprintf("--marginal is %v and --pass %v, want numbers from 0 to 100, the first not above the second", c.Marginal, c.Pass)}
+	}
+	return nil
+}
+
+// read reads the cases from a file or from standard input.
+func (c *judgeCmd) read() ([]mannwhitney.Case, error) {
+	if c.Input == "-" {
+		return mannwhitney.ReadCases(os.Stdin, "standard input")
+	}
+	file, err := os.Open(c.Input)
+	if err != nil {
+		return nil, fmt.Errorf("read the cases: %w", err)
+	}
+	defer func() { _ = file.Close() }() // only read
+	return mannwhitney.ReadCases(file, c.Input)
+}
+
+// sum prints what the verdicts come to.
+func (c *judgeCmd) sum(a *app, results []mannwhitney.Result) error {
+	score := mannwhitney.Sum(results, c.Weight, mannwhitney.Thresholds{Pass: c.Pass, Marginal: c.Marginal})
+	if c.JSON {
+		return json.NewEncoder(a.stdout).Encode(score)
+	}
+	a.printf("\nscore %v: %s", score.Score, score.Grade)
+	if score.Reason != "" {
+		a.printf(", since %s", score.Reason)
+	}
+	a.printf("\n")
+	if len(score.Groups) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "GROUP\tWEIGHT\tSCORE\tMETRICS\tNO DATA")
+	for _, g := range score.Groups {
+		_, _ = fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%d\t%d\n", g.Name, g.Weight, g.Score, g.Metrics, g.NoData)
+	}
+	return w.Flush()
+}
+
+// printVerdicts prints a table for people.
+func printVerdicts(to io.Writer, results []mannwhitney.Result) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "NAME\tVERDICT\tCONTROL\tEXPERIMENT\tWHY")
+	for _, r := range results {
+		verdict := string(r.Classification)
+		if r.Critical {
+			verdict += " (critical)"
+		}
+		if r.Muted {
+			verdict += " (muted)"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(r.Name), verdict, side(r.Control), side(r.Experiment), printable(r.Reason))
+	}
+	return w.Flush()
+}
+
+// printable has nothing that breaks a table or steers a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+// side is how many values there are, and where.
+func side(s mannwhitney.Summary) string {
+	if s.Count == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d, mean %.4g", s.Count, float64(s.Mean))
+}
+
+// primitive prints a building block of the sequential judge.
+func (c *judgeCmd) primitive(a *app) error {
+	value, err := sequential.Primitive(c.Primitive, json.RawMessage(c.Args))
+	if err != nil {
+		return &usageError{err.Error()}
+	}
+	if err := json.NewEncoder(a.stdout).Encode(value); err != nil {
+		return fmt.Errorf("print primitive %s: %w", c.Primitive, err)
+	}
+	return nil
+}

@@ -166,7 +166,7 @@ func TestServer_AnswersOthersInAFloodOfPackets(t *testing.T) { // not parallel: 
 	}
 
 	before := measure()
-	began, answered, trusted, told := time.Now(), 0, 0, 0
+	began, told := time.Now(), 0
 	var slowest time.Duration
 	for range rounds {
 		for range burst {
@@ -175,12 +175,12 @@ func TestServer_AnswersOthersInAFloodOfPackets(t *testing.T) { // not parallel: 
 			}
 		}
 		asking := time.Now()
-		if flags := exchange(good, question, 5*time.Second); flags&flagTC == 0 && flags&flagQR != 0 && binary.BigEndian.Uint16(buf[6:]) == 3 {
-			answered++
+		if flags := exchange(good, question, 5*time.Second); flags&(flagQR|flagTC) != flagQR || binary.BigEndian.Uint16(buf[6:]) != 3 {
+			t.Fatalf("a client of another network got no answer, flags %04x", flags)
 		}
 		slowest = max(slowest, time.Since(asking))
-		if flags := exchange(known, asked(known, 0), 5*time.Second); flags&flagTC == 0 && flags&flagQR != 0 {
-			trusted++
+		if flags := exchange(known, asked(known, 0), 5*time.Second); flags&(flagQR|flagTC) != flagQR {
+			t.Fatalf("a client with a cookie got no answer, flags %04x", flags)
 		}
 	}
 	took := time.Since(began)
@@ -190,12 +190,9 @@ func TestServer_AnswersOthersInAFloodOfPackets(t *testing.T) { // not parallel: 
 		}
 	}
 	during, got := measure(), gather(t, reg)
-	t.Logf("%d packets within %s: %v replies dropped, %v slipped, %v packets ignored; %s; good client: %d of %d answered, the slowest after %s",
+	t.Logf("%d packets within %s: %v replies dropped, %v slipped, %v packets ignored; %s; %d good questions, the slowest answered after %s",
 		rounds*burst, took, got["switchd_dns_rate_limited_total action=dropped"], got["switchd_dns_rate_limited_total action=slipped"],
-		got["switchd_dns_ignored_total"], during.since(before), answered, rounds, slowest)
-	if answered != rounds || trusted != rounds {
-		t.Errorf("of %d questions, %d of another network and %d with a cookie were answered", rounds, answered, trusted)
-	}
+		got["switchd_dns_ignored_total"], during.since(before), 2*rounds, slowest)
 	if told == 0 {
 		t.Error("a client of the network in whose name others ask was never told to come by TCP")
 	}

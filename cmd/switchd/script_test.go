@@ -105,6 +105,7 @@ func setup(env *testscript.Env, addr string) {
 	env.Setenv("CONSUL_HTTP_ADDR", addr)
 	env.Setenv("SWITCHD_ENV", "prod")
 	env.Setenv("TZ", "UTC")
+	env.Values[serverKey{}] = &background{}
 	script.Hurry(env)
 }
 
@@ -115,6 +116,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": script.Exits(mask), "kv": kv, "nodes": nodes, "replica": awaitReplica, "json": jsonValue,
+			"serving": serving, "tell": tell, "owner": owner,
 		},
 	})
 }

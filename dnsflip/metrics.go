@@ -2,6 +2,7 @@ package dnsflip
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,7 +119,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
-	workers := m.workers[:len(m.workers):len(m.workers)]
+	workers := slices.Clip(m.workers)
 	m.mu.Unlock()
 	sum := func(of func(*counters) *atomic.Uint64) float64 {
 		var n uint64

@@ -155,7 +155,7 @@ func lower(dst, name []byte) {
 // readRecord reads the record at an offset.
 func (q *query) readRecord(at int, additional, last bool) (end int, ok bool) {
 	root := at < len(q.packet) && q.packet[at] == 0
-	if at, ok = skipName(q.packet, at); !ok || at+10 > len(q.packet) {
+	if at, _, ok = skipName(q.packet, at); !ok || at+10 > len(q.packet) {
 		return 0, false
 	}
 	rrtype := binary.BigEndian.Uint16(q.packet[at:])
@@ -166,12 +166,12 @@ func (q *query) readRecord(at int, additional, last bool) (end int, ok bool) {
 	if end > len(q.packet) {
 		return 0, false
 	}
-	switch {
-	case rrtype == dns.TypeTSIG:
+	switch rrtype {
+	case dns.TypeTSIG:
 		// It is the last one, or the message is malformed: RFC 8945 section 5.1.
 		q.tsig = additional && last
 		return end, q.tsig
-	case rrtype == dns.TypeOPT:
+	case dns.TypeOPT:
 		q.edns++
 		if !additional || !root || q.edns > 1 { // RFC 6891 section 6.1.1
 			return 0, false
@@ -211,22 +211,23 @@ func (q *query) readOptions(data []byte) bool {
 	return true
 }
 
-// skipName returns the offset after a name.
-func skipName(packet []byte, at int) (end int, ok bool) {
+// skipName returns the offset after a name, and whether it is compressed: then
+// it ends in a pointer, of two bytes.
+func skipName(packet []byte, at int) (end int, compressed, ok bool) {
 	for length := 0; at < len(packet); {
 		switch n := int(packet[at]); {
 		case n == 0:
-			return at + 1, true
+			return at + 1, false, true
 		case n >= 0xc0:
-			return at + 2, at+2 <= len(packet)
+			return at + 2, true, at+2 <= len(packet)
 		case n >= 64:
-			return 0, false
+			return 0, false, false
 		default:
 			at += n + 1
 			if length += n + 1; length >= maxWireName {
-				return 0, false
+				return 0, false, false
 			}
 		}
 	}
-	return 0, false
+	return 0, false, false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/miekg/dns"
@@ -55,7 +56,7 @@ func exchange(ctx context.Context, network, server string, query *dns.Msg) (*dns
 	client := &dns.Client{Net: network}
 	conn, err := client.DialContext(ctx, server)
 	if err != nil {
-		return nil, err
+		return nil, unnamed(err)
 	}
 	defer conn.Close() //nolint:errcheck // a query has nothing to lose
 	// The library heeds the context's deadline, but not its cancellation.
@@ -65,5 +66,15 @@ func exchange(ctx context.Context, network, server string, query *dns.Msg) (*dns
 	if ctx.Err() != nil && err != nil {
 		return nil, context.Cause(ctx)
 	}
-	return reply, err
+	return reply, unnamed(err)
+}
+
+// unnamed takes the addresses out of an error of the network: the server is
+// named by the caller, and our own port is another one each time, so that what
+// is waited for would never read the same.
+func unnamed(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
 }

@@ -30,6 +30,8 @@ func leadOf(s spec.Service, zone string) lead {
 	return l
 }
 
+func (l lead) fqdn() string { return l.name }
+
 func (l lead) apex() bool { return l.name == l.zone }
 
 // shows tells whether a reply leads to a pool.
@@ -42,6 +44,12 @@ func (l lead) shows(r dnsproof.Reply, pool string) bool {
 	}
 	strange := slices.ContainsFunc(r.Addrs, func(a netip.Addr) bool { return !slices.Contains(l.addrs[pool], a) })
 	return !strange && len(r.Addrs) > 0
+}
+
+// isLed tells whether a reply leads to one of the pools by its name, which an
+// apex does too, along with addresses.
+func (l lead) isLed(r dnsproof.Reply) bool {
+	return r.Target != "" && (r.Target == l.targets[spec.Blue] || r.Target == l.targets[spec.Green])
 }
 
 // words says where a reply leads: to a pool if it is one of the two.

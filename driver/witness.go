@@ -12,7 +12,7 @@ import (
 	"switchd/dnsproof"
 )
 
-// witness is one server that has to show a switch.
+// witness is one server that has to show what is claimed of a name.
 type witness struct {
 	kind kind
 	name string // for people
@@ -54,24 +54,24 @@ type answer struct {
 	witness
 
 	text   string
-	shows  bool // it leads to the new pool
-	counts bool // it must show the switch, and doesn't
+	shows  bool // what is claimed
+	counts bool // it must show it, and doesn't
 	silent bool
 }
 
 // askAll asks all witnesses at once.
-func askAll(ctx context.Context, all []witness, l lead, pool string) []answer {
+func askAll(ctx context.Context, all []witness, c claim) []answer {
 	answers := make([]answer, len(all))
 	var asking sync.WaitGroup
 	for i, w := range all {
-		asking.Go(func() { answers[i] = w.ask(ctx, l, pool) })
+		asking.Go(func() { answers[i] = w.ask(ctx, c) })
 	}
 	asking.Wait()
 	return answers
 }
 
-// ask asks until the witness shows the pool, for two seconds at most.
-func (w witness) ask(ctx context.Context, l lead, pool string) answer {
+// ask asks until the witness shows the claim, for two seconds at most.
+func (w witness) ask(ctx context.Context, c claim) answer {
 	if w.addr == "" {
 		return answer{witness: w, text: w.name + " " + w.excuse, counts: w.lost}
 	}
@@ -84,12 +84,12 @@ func (w witness) ask(ctx context.Context, l lead, pool string) answer {
 		pause = ownPace
 	}
 	for asked := false; ; asked = true {
-		reply, err := w.reply(ctx, l, pool)
+		reply, err := w.reply(ctx, c)
 		switch {
-		case err == nil && l.shows(reply, pool):
-			return answer{witness: w, text: w.name + " answers " + pool + serial(reply), shows: true}
+		case err == nil && c.shown(w.kind, reply):
+			return answer{witness: w, text: w.name + " answers " + c.words(reply) + serial(reply), shows: true}
 		case err == nil:
-			last = answer{witness: w, text: w.place() + " still answers " + l.words(reply), counts: true}
+			last = answer{witness: w, text: w.place() + " still answers " + c.words(reply), counts: true}
 			if w.kind == resolvers && reply.TTL > 0 {
 				last.text += fmt.Sprintf(", for %s more", reply.TTL)
 				pause = max(pause, reply.TTL)
@@ -133,20 +133,20 @@ func serial(r dnsproof.Reply) string {
 }
 
 // reply is what the witness says. A resolver may keep addresses of the two
-// families apart: the one that doesn't show the pool is what counts.
-func (w witness) reply(ctx context.Context, l lead, pool string) (dnsproof.Reply, error) {
+// families apart: the one that doesn't show the claim is what counts.
+func (w witness) reply(ctx context.Context, c claim) (dnsproof.Reply, error) {
 	if w.kind != resolvers {
-		return dnsproof.Ask(ctx, w.addr, l.name)
+		return dnsproof.Ask(ctx, w.addr, c.fqdn())
 	}
 	var found dnsproof.Reply
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		r, err := dnsproof.Resolve(ctx, w.addr, l.name, qtype)
+		r, err := dnsproof.Resolve(ctx, w.addr, c.fqdn(), qtype)
 		if err != nil {
 			return r, err
 		}
 		switch empty := r.Target == "" && len(r.Addrs) == 0; {
 		case empty: // a pool need not have addresses of both families
-		case !l.shows(r, pool):
+		case !c.shown(w.kind, r):
 			return r, nil
 		default:
 			found = r

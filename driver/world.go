@@ -52,6 +52,8 @@ func (w *World) Run(ctx context.Context, job rollout.Job, s rollout.Situation, r
 			return verdict
 		}
 		return analysis.Run(ctx, *s.Spec.Analysis, vars(s, s.Record.Pool), prometheus, progress)
+	case rollout.JobArmed:
+		return w.armed(ctx, s)
 	case rollout.JobProof:
 		return w.proof(ctx, s)
 	case rollout.JobDrain:

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"time"
 
+	"switchd/gate"
 	"switchd/pools"
+	"switchd/spec"
 )
 
 // arms tells whether the service's name has its short TTL in a phase: from the
@@ -14,42 +16,106 @@ func (p Phase) arms() bool {
 	return slices.Contains([]Phase{Staging, Rolling, Smoke, Warmup, Canary, Switching, Draining, Baking}, p)
 }
 
-// arm gives the service's name its short TTL and takes note of when caches
-// will have forgotten the long one. That is counted from the first look at the
-// armed record and not from the decision to write it, which can take its time.
+// arm gives the service's name its short TTL.
 //
 // The record keeps its generation, since users are led where they were: what
 // goes by the generation, agents above all, has nothing to do.
 func (p *plan) arm() (Decision, bool) {
-	if p.Live == nil || p.record.From.Pool == "" || !p.record.Phase.arms() {
+	if !p.leads() || !p.record.Phase.arms() || p.Live.Armed {
 		return Decision{}, false
 	}
-	if !p.Live.Armed {
-		live := *p.Live
-		live.Armed, p.record.Settled = true, time.Time{}
-		d := p.commit("arm")
-		d.Change.Live = &live
-		return d, true
+	live := *p.Live
+	live.Armed, p.record.Settled = true, time.Time{}
+	d := p.commit("arm")
+	d.Change.Live = &live
+	return d, true
+}
+
+// besides is a phase's next step along with what the arming asks for, which
+// interrupts nothing: a look at whatever answers for the name and, when that
+// has passed, the note of it.
+func (p *plan) besides(step func() Decision) Decision {
+	noted := p.settle()
+	d := step()
+	switch {
+	case noted && (d.Change == nil || d.Change.Minor):
+		d.Change = p.commit("take note of the armed name").Change
+	case p.unproved():
+		d.Jobs = append(d.Jobs, p.armed())
 	}
-	if !p.record.Settled.IsZero() {
-		return Decision{}, false
+	return d
+}
+
+// settle takes note of when caches will have forgotten the long TTL, once all
+// that answer for the name were seen to give the short one. That is counted
+// from the look and not from the write: a secondary that is behind tells caches
+// the long TTL for as long as it is.
+func (p *plan) settle() bool {
+	verdict := p.Jobs[p.armed()]
+	if !p.unproved() || verdict.Outcome != gate.Pass {
+		return false
 	}
 	p.record.Settled = p.now.Add(p.Spec.Switch.Settles())
-	p.record.note(p.now, fmt.Sprintf("armed: TTL %s → %s; no cache holds the former one after %s",
-		p.Spec.Switch.TTL, p.Spec.Switch.InForce(true), p.record.Settled.Format(time.TimeOnly)))
-	return p.commit("take note of the armed record"), true
+	p.record.note(p.now, fmt.Sprintf("armed: TTL %s → %s; no cache holds the former one after %s; %s",
+		p.Spec.Switch.TTL, p.Spec.Switch.InForce(true), p.record.Settled.Format(time.TimeOnly), verdict.Why), verdict.Evidence...)
+	return true
+}
+
+// leads tells whether the rollout leads users away from somewhere: a service's
+// first release has no name yet that caches could hold.
+func (p *plan) leads() bool { return p.Live != nil && p.record.From.Pool != "" }
+
+// armed is the job that looks at what answers for the name. Only the first
+// weight and the switch wait for it.
+func (p *plan) armed() Job {
+	return Job{Rollout: p.record.ID, Kind: JobArmed, Attempt: int64(p.Live.Read())}
+}
+
+// unproved tells whether the name was armed and not yet seen to be.
+func (p *plan) unproved() bool {
+	return p.leads() && p.record.Phase.arms() && p.Live.Armed && p.record.Settled.IsZero()
 }
 
 // settling waits until caches have forgotten what they were told before the
 // name was armed. Nobody is led elsewhere earlier: a cache that holds the long
 // TTL would follow neither the switch nor a rollback.
 func (p *plan) settling() (Decision, bool) {
-	if p.Live == nil || !p.now.Before(p.record.Settled) {
+	switch settled := p.record.Settled; {
+	case p.unproved():
+		what := fmt.Sprintf("for all that are asked (%s) to give a TTL of %s at most", p.answering(), p.Spec.Switch.InForce(true))
+		if why := p.Jobs[p.armed()].Why; why != "" {
+			what += ": " + why
+		}
+		return p.waitFor(what), true
+	case p.now.Before(settled):
+		d := p.wait(fmt.Sprintf("for caches to forget the TTL of %s, until %s", p.Spec.Switch.TTL, settled.Format(time.TimeOnly)))
+		d.Wake = settled
+		return d, true
+	default:
 		return Decision{}, false
 	}
-	d := p.wait(fmt.Sprintf("for caches to forget the TTL of %s, until %s", p.Spec.Switch.TTL, p.record.Settled.Format(time.TimeOnly)))
-	d.Wake = p.record.Settled
-	return d, true
+}
+
+// outlook says of a wait for something else that the switch will have to wait
+// for the short TTL too, so that whoever can help knows early; mostly it is
+// empty.
+func (p *plan) outlook() string {
+	if !p.unproved() || !p.record.SwitchedAt.IsZero() {
+		return ""
+	}
+	why := p.Jobs[p.armed()].Why
+	if why == "" {
+		return ""
+	}
+	return fmt.Sprintf("; the switch will also wait for a TTL of %s: %s", p.Spec.Switch.InForce(true), why)
+}
+
+// answering is what answers for the service's name, by the kind of the switch.
+func (p *plan) answering() string {
+	if p.Spec.Switch.Kind == spec.SwitchDNSUpdate {
+		return fmt.Sprintf("primary %s, name servers of %s", p.Spec.Switch.Server, p.Spec.Switch.Zone)
+	}
+	return "replicas, secondaries, name servers"
 }
 
 // disarmed is the live record with the long TTL again, once the rollout leads

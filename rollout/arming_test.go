@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func TestPlan_ArmsFirstAndWaitsOutTheTTLOfBefore(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := runTo(t, rollout.Canary)
-		if !w.live.Armed || w.live.Generation != 1 || !w.record.Settled.Equal(w.armedAt.Add(w.spec.Switch.TTL.Std()+time.Second)) {
+		if !w.live.Armed || w.live.Generation != 1 || !w.record.Settled.Equal(w.witnesses[0].Add(w.spec.Switch.TTL.Std()+time.Second)) {
 			t.Fatalf("live %+v, settled at %s", w.live, w.record.Settled)
 		}
 		if share := w.live.Share(spec.Green); share != 0 {
@@ -35,6 +36,90 @@ func TestPlan_ArmsFirstAndWaitsOutTheTTLOfBefore(t *testing.T) {
 		w.plan(t)
 		if w.live.Share(spec.Green) != 5 || !w.live.Armed {
 			t.Fatalf("live once caches have settled: %+v", w.live)
+		}
+	})
+}
+
+// TestPlan_WaitsForWhoeverAnswersBeforeItLeadsUsersElsewhere has one witness
+// that is behind: all phases before the first weight or the switch go on.
+func TestPlan_WaitsForWhoeverAnswersBeforeItLeadsUsersElsewhere(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		update := rapid.Bool().Draw(t, "dns-update")
+		w := runWith(t, rollout.Canary, func(w *world) {
+			w.slow = true
+			if update {
+				w.spec.Switch.Kind, w.spec.Switch.Server, w.spec.Switch.Zone = spec.SwitchDNSUpdate, "192.0.2.53:53", "example.net"
+			}
+		})
+		late := rapid.IntRange(0, len(w.witnesses)-1).Draw(t, "late")
+		n := 0
+		w.hear(func() bool { n++; return n-1 != late })
+		w.plan(t)
+		w.now = w.now.Add(w.spec.Switch.Settles())
+		w.plan(t)
+		want := []string{"to give a TTL of 5s at most", fmt.Sprintf("ns%d still gives the long TTL", late), "replicas, secondaries, name servers"}
+		if update {
+			want[2] = "primary 192.0.2.53:53, name servers of example.net"
+		}
+		for _, words := range want {
+			if wait := w.record.Wait; wait == nil || !strings.Contains(wait.For, words) {
+				t.Fatalf("waits %+v, which doesn't say %q", wait, words)
+			}
+		}
+		if w.live.Share(spec.Green) != 0 || !w.record.Settled.IsZero() {
+			t.Fatalf("went on: %+v, settled at %s", w.live, w.record.Settled)
+		}
+		w.hear(func() bool { return true })
+		w.plan(t)
+		if settled := w.now.Add(w.spec.Switch.Settles()); !w.record.Settled.Equal(settled) || w.live.Share(spec.Green) != 0 {
+			t.Fatalf("settled at %s, want %s; live %+v", w.record.Settled, settled, w.live)
+		}
+		w.now = w.record.Settled
+		w.plan(t)
+		if w.live.Share(spec.Green) != 5 {
+			t.Fatalf("live once caches have settled: %+v", w.live)
+		}
+	})
+}
+
+// TestPlan_SaysEarlyWhoIsBehind looks at the wait for something else.
+func TestPlan_SaysEarlyWhoIsBehind(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := runWith(t, rollout.Rolling, func(w *world) { w.slow = true })
+		w.pools[spec.Green][0].Version = "v0"
+		says := func() bool {
+			w.plan(t)
+			return w.record.Phase == rollout.Rolling && strings.Contains(w.record.Wait.For, "the switch will also wait for a TTL of 5s: ns0 still gives the long TTL")
+		}
+		if !says() {
+			t.Fatalf("waits %+v", w.record.Wait)
+		}
+		w.hear(func() bool { return true })
+		if says() || w.record.Settled.IsZero() {
+			t.Fatalf("once all give the short TTL, waits %+v", w.record.Wait)
+		}
+	})
+}
+
+// TestPlan_GivesUpOnWhoeverIsBehindAtTheDeadline, as the spec says.
+func TestPlan_GivesUpOnWhoeverIsBehindAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := runWith(t, rollout.Canary, func(w *world) { w.slow = true })
+		w.plan(t)
+		if !w.wake.Equal(w.record.Deadline) {
+			t.Fatalf("plans again at %s, the deadline is %s", w.wake, w.record.Deadline)
+		}
+		w.now = w.record.Deadline
+		w.plan(t)
+		why := w.record.Outcome
+		if h := w.record.Halt; h != nil {
+			why = h.Why
+		}
+		if w.record.Phase != rollout.Halted && w.record.Phase != rollout.Failed || !strings.Contains(why, "ns0 still gives the long TTL") || w.live.Pool != spec.Blue {
+			t.Fatalf("%s: %q, live %+v", w.record.Phase, why, w.live)
 		}
 	})
 }
@@ -62,9 +147,8 @@ func TestPlan_ArmsAgainWhatSomebodyDisarmed(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := runTo(t, rollout.Canary)
-		live := *w.live
-		live.Armed = false
-		w.live, w.now = &live, w.record.Settled.Add(time.Minute)
+		w.now = w.record.Settled.Add(time.Minute)
+		w.disarm()
 		w.plan(t)
 		if want := w.now.Add(w.spec.Switch.Settles()); !w.live.Armed || !w.record.Settled.Equal(want) || w.live.Share(spec.Green) != 0 {
 			t.Fatalf("live %+v, settled at %s, want %s", w.live, w.record.Settled, want)

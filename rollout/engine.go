@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,8 +56,8 @@ const (
 // Drive runs one service's rollouts until ctx ends. Each value on changed makes
 // it look again; while no rollout is under way it looks for nothing else.
 func (e *Engine) Drive(ctx context.Context, service string, changed <-chan struct{}) {
-	d := driver{engine: e, log: e.Log.With("service", service), service: service, wake: make(chan struct{}, 1), progress: make(map[Job]gate.Verdict)}
-	defer d.stopJob()
+	d := driver{engine: e, log: e.Log.With("service", service), service: service, wake: make(chan struct{}, 1), stops: make(map[Job]func()), verdicts: make(map[Job]gate.Verdict)}
+	defer d.keepJobs(ctx, nil, Situation{})
 	for ctx.Err() == nil {
 		began := time.Now()
 		wait := d.turn(ctx)
@@ -86,12 +87,12 @@ type driver struct {
 	service string
 	minor   time.Time // when a minor change was last written
 	wake    chan struct{}
+	stops   map[Job]func() // of the jobs that are under way: end it, wait for its end
 
-	mu       sync.Mutex
-	progress map[Job]gate.Verdict
-	job      Job
-	stop     context.CancelFunc
-	ended    chan struct{}
+	mu sync.Mutex
+	// verdicts are those of the rollout's jobs so far. They outlast the jobs,
+	// as the change that a verdict leads to may be refused.
+	verdicts map[Job]gate.Verdict
 }
 
 // turn observes, plans and applies until there is nothing left to do, and
@@ -107,12 +108,13 @@ func (d *driver) turn(ctx context.Context) time.Duration {
 			return time.Second
 		}
 		if s.Record == nil || s.Record.Phase.Ended() {
-			d.keepJob(ctx, nil, s)
+			d.keepJobs(ctx, nil, s)
+			d.forget()
 			return atRest
 		}
 		now := time.Now()
 		decision := Plan(s, now)
-		d.keepJob(ctx, decision.Job, s)
+		d.keepJobs(ctx, decision.Jobs, s)
 		change := decision.Change
 		wait := lookAgain
 		if !decision.Wake.IsZero() {
@@ -152,49 +154,57 @@ func (d *driver) observe(ctx context.Context) (Situation, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Jobs = maps.Clone(d.progress)
+	s.Jobs = maps.Clone(d.verdicts)
 	return s, nil
 }
 
-// keepJob has exactly the wanted job under way.
-func (d *driver) keepJob(ctx context.Context, want *Job, s Situation) {
-	d.mu.Lock()
-	same := d.stop != nil && want != nil && d.job == *want
-	d.mu.Unlock()
-	if same {
-		return
+// keepJobs has exactly the wanted jobs under way.
+func (d *driver) keepJobs(ctx context.Context, want []Job, s Situation) {
+	for job, stop := range d.stops {
+		if !slices.Contains(want, job) {
+			stop()
+			delete(d.stops, job)
+		}
 	}
-	d.stopJob()
-	if want == nil {
-		return
+	for _, job := range want {
+		if d.stops[job] == nil {
+			d.stops[job] = d.start(ctx, job, s)
+		}
 	}
+}
+
+// start has a job under way until it has a verdict or is stopped.
+func (d *driver) start(ctx context.Context, job Job, s Situation) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	d.mu.Lock()
-	d.job, d.stop, d.ended = *want, cancel, ended
-	// Only the present job's verdict is of interest.
-	d.progress = map[Job]gate.Verdict{}
-	d.mu.Unlock()
-	go func(job Job) {
+	go func() {
 		defer close(ended)
-		for ctx.Err() == nil {
-			verdict := d.engine.World.Run(ctx, job, s, func(v gate.Verdict) { d.report(ctx, job, v) })
-			d.report(ctx, job, verdict)
-			if verdict.Outcome != gate.Unknown && (job.Kind != JobProof || verdict.Outcome == gate.Pass) {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(jobPause):
-			}
-			// The facts may be others by now: nodes that came back, or a spec
-			// that was mended.
-			if again, err := d.engine.World.Observe(ctx, d.service); err == nil && again.Record != nil && again.Record.ID == job.Rollout {
-				s = again
-			}
+		d.do(ctx, job, s)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (d *driver) do(ctx context.Context, job Job, s Situation) {
+	for ctx.Err() == nil {
+		verdict := d.engine.World.Run(ctx, job, s, func(v gate.Verdict) { d.report(ctx, job, v) })
+		d.report(ctx, job, verdict)
+		if verdict.Outcome == gate.Pass || verdict.Outcome == gate.Fail && !job.Kind.untilPassed() {
+			return
 		}
-	}(*want)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(jobPause):
+		}
+		// The facts may be others by now: nodes that came back, or a spec
+		// that was mended.
+		if again, err := d.engine.World.Observe(ctx, d.service); err == nil && again.Record != nil && again.Record.ID == job.Rollout {
+			s = again
+		}
+	}
 }
 
 func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {
@@ -202,7 +212,7 @@ func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {
 		return // a cancelled job's last words are about its cancellation
 	}
 	d.mu.Lock()
-	d.progress[job] = v
+	d.verdicts[job] = v
 	d.mu.Unlock()
 	select {
 	case d.wake <- struct{}{}:
@@ -210,16 +220,11 @@ func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {
 	}
 }
 
-// stopJob ends what is under way and waits for it.
-func (d *driver) stopJob() {
+// forget drops the verdicts of a rollout that has ended.
+func (d *driver) forget() {
 	d.mu.Lock()
-	stop, ended := d.stop, d.ended
-	d.stop = nil
-	d.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-ended
-	}
+	defer d.mu.Unlock()
+	clear(d.verdicts)
 }
 
 // Supervise drives every service that has a rollout under way. It is sent

@@ -112,8 +112,13 @@ func (p *plan) unweighted() *pools.Live {
 	return live
 }
 
-// wait says what the rollout waits for, until the phase's deadline.
+// wait says what the rollout waits for, until the phase's deadline, and what
+// its switch will wait for as things stand.
 func (p *plan) wait(what string) Decision {
+	return p.waitFor(what + p.outlook())
+}
+
+func (p *plan) waitFor(what string) Decision {
 	then := p.record.Then
 	if then == "" {
 		then = spec.ThenHalt
@@ -143,6 +148,6 @@ func (p *plan) await(job Job, what string, verdict gate.Verdict) Decision {
 		what += ": " + verdict.Why
 	}
 	d := p.wait(what)
-	d.Job = &job
+	d.Jobs = []Job{job}
 	return d
 }

@@ -47,6 +47,11 @@ func (p *plan) decide() Decision {
 	if d, changed := p.arm(); changed {
 		return d
 	}
+	return p.besides(p.advance)
+}
+
+// advance is the phase's own next step.
+func (p *plan) advance() Decision {
 	switch p.record.Phase {
 	case Queued:
 		return p.queued()

@@ -20,7 +20,7 @@ func TestPlan_KeepsItsPromisesInEveryHistory(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
-		w.racing = true
+		w.racing, w.slow = true, true
 		n := 0
 		operate := func(change *rollout.Change, err error) {
 			var refused *rollout.Refusal
@@ -55,7 +55,17 @@ func TestPlan_KeepsItsPromisesInEveryHistory(t *testing.T) {
 				}
 			},
 			"node": w.breakNode,
-			"":     func(t *rapid.T) { w.plan(t) },
+			"witnesses": func(t *rapid.T) {
+				if w.live != nil {
+					w.hear(func() bool { return rapid.IntRange(0, 3).Draw(t, "follows") > 0 })
+				}
+			},
+			"disarm": func(t *rapid.T) {
+				if w.live != nil && w.live.Armed && rapid.IntRange(0, 3).Draw(t, "by hand") == 0 {
+					w.disarm()
+				}
+			},
+			"": func(t *rapid.T) { w.plan(t) },
 		})
 	})
 }
@@ -85,7 +95,13 @@ func TestPlan_HaltedStaysHalted(t *testing.T) {
 
 // runTo brings a healthy world to a phase.
 func runTo(t *rapid.T, phase rollout.Phase) *world {
+	return runWith(t, phase, func(*world) {})
+}
+
+// runWith does what runTo does, in a world that is edited first.
+func runWith(t *rapid.T, phase rollout.Phase, edit func(*world)) *world {
 	w := newWorld(t)
+	edit(w)
 	w.spec.Weights, w.spec.Analysis, w.spec.Approvals = []int{5}, &spec.Analysis{}, nil
 	w.live = (*pools.Live)(nil).Next("test", w.now)
 	w.live.Service, w.live.Pool, w.live.Version = "web", spec.Blue, "v0"
@@ -111,14 +127,14 @@ func runTo(t *rapid.T, phase rollout.Phase) *world {
 			}
 		}
 		d := rollout.Plan(w.situation(), w.now)
-		w.job = d.Job
+		w.jobs = d.Jobs
 		if d.Change != nil {
 			w.commit(t, d.Change)
 		} else if w.now = w.now.Add(time.Second); w.record.Phase == rollout.Canary && w.now.Before(w.record.Settled) {
 			w.now = w.record.Settled
 		}
-		if w.job != nil {
-			w.gates[w.job.Kind] = gate.Pass
+		for _, job := range w.jobs {
+			w.gates[job.Kind] = gate.Pass
 		}
 	}
 	t.Fatalf("did not reach %s, stands at %s: %s", phase, w.record.Phase, w.record.Outcome)
@@ -179,7 +195,7 @@ func TestPlan_AFailedAnalysisLeadsEverybodyBackInOneWrite(t *testing.T) {
 		w.now = w.record.Settled
 		for range 20 {
 			d := rollout.Plan(w.situation(), w.now)
-			w.job = d.Job
+			w.jobs = d.Jobs
 			if d.Change != nil && d.Change.Record.Phase == rollout.Failed {
 				if d.Change.Live == nil || d.Change.Live.Share(spec.Blue) != 100 {
 					t.Fatalf("failed without leading users back: %+v", d.Change.Live)

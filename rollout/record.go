@@ -88,7 +88,8 @@ type Record struct {
 	// Another one means that somebody else changed it.
 	Generation uint64 `json:"generation"`
 	// Settled is from when on no cache holds what it was told before the
-	// service's name was armed; zero until it was.
+	// service's name was armed; zero until all that answer for the name were
+	// seen to give it the short TTL.
 	Settled time.Time `json:"settled,omitzero"`
 	// Below is since when the pool that users are on is below its quorum.
 	Below      time.Time  `json:"below,omitzero"`

@@ -112,7 +112,8 @@ type Job struct {
 	Kind    JobKind
 	Step    int // of the canary
 	// Attempt tells a job from the same one before a halt: it is the time, in
-	// nanoseconds, at which the phase was entered.
+	// nanoseconds, at which the phase was entered. For JobArmed, which no phase
+	// is about, it is the index of the live record that is armed.
 	Attempt int64
 }
 
@@ -124,17 +125,22 @@ const (
 	JobSmoke    JobKind = "smoke"
 	JobWarmup   JobKind = "warmup"
 	JobAnalysis JobKind = "analysis"
-	JobProof    JobKind = "proof" // every replica answers with the new pool
+	JobArmed    JobKind = "armed" // whatever answers for the name gives it the short TTL
+	JobProof    JobKind = "proof" // whatever users can be led by shows the new pool
 	JobDrain    JobKind = "drain" // the old pool's traffic is over
 )
+
+// untilPassed tells whether a job is done again until it passes: it looks at
+// what was written already, and what doesn't show it yet must be waited for.
+func (k JobKind) untilPassed() bool { return k == JobArmed || k == JobProof }
 
 // Decision is what a plan says is to be done now.
 type Decision struct {
 	// Change is to be committed, all or nothing; nil: nothing is to be
 	// written.
 	Change *Change
-	// Job is to be under way; nil: none.
-	Job *Job
+	// Jobs are to be under way, and no others.
+	Jobs []Job
 	// Wake is when to plan again even if nothing is seen to change; zero:
 	// only then.
 	Wake time.Time

@@ -26,11 +26,16 @@ type world struct {
 	dead    map[string]bool // nodes that Consul holds for dead
 	reports map[string]rollout.Report
 	gates   map[rollout.JobKind]gate.Outcome
-	job     *rollout.Job
+	jobs    []rollout.Job
+	// witnesses are what answers for the service's name, each by when it took
+	// up the short TTL; zero: it still gives the long one. Those that are slow
+	// follow the live record when they are told to.
+	witnesses []time.Time
+	slow      bool
+	proved    map[rollout.Job]bool // looks at the witnesses that have passed
 	// switches counts the changes of the live pool by rollout that were not
 	// rollbacks.
 	switches map[string]int
-	armedAt  time.Time // when the live record was last armed
 	wake     time.Time
 	racing   bool
 }
@@ -47,6 +52,7 @@ func newWorld(t *rapid.T) *world {
 	w := &world{
 		now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), pools: map[string]pools.Pool{}, dead: map[string]bool{},
 		reports: map[string]rollout.Report{}, gates: map[rollout.JobKind]gate.Outcome{}, switches: map[string]int{},
+		witnesses: make([]time.Time, rapid.IntRange(1, 3).Draw(t, "witnesses")), proved: map[rollout.Job]bool{},
 	}
 	nodes := rapid.IntRange(1, 4).Draw(t, "nodes")
 	w.spec = spec.Service{
@@ -103,10 +109,61 @@ func (w *world) situation() rollout.Situation {
 			s.Members[colour] = append(s.Members[colour], rollout.Member{Node: in.Node, Alive: !w.dead[in.Node]})
 		}
 	}
-	if w.job != nil {
-		s.Jobs[*w.job] = gate.Verdict{Outcome: w.gates[w.job.Kind], Why: "drawn"}
+	for _, job := range w.jobs {
+		verdict := gate.Verdict{Outcome: w.gates[job.Kind], Why: "drawn"}
+		if job.Kind == rollout.JobArmed {
+			verdict = w.armed()
+			w.proved[job] = w.proved[job] || verdict.Outcome == gate.Pass
+		}
+		s.Jobs[job] = verdict
+	}
+	for job, passed := range w.proved { // a verdict outlasts its job
+		if passed {
+			s.Jobs[job] = gate.Verdict{Outcome: gate.Pass, Why: "drawn"}
+		}
 	}
 	return s
+}
+
+// armed looks at the witnesses.
+func (w *world) armed() gate.Verdict {
+	for i, since := range w.witnesses {
+		if since.IsZero() {
+			return gate.Verdict{Why: fmt.Sprintf("ns%d still gives the long TTL", i)}
+		}
+	}
+	return gate.Verdict{Outcome: gate.Pass, Why: "drawn"}
+}
+
+// hear has witnesses take up the TTL of the live record: the long one at once,
+// which is the worst, the short one in their time.
+func (w *world) hear(follows func() bool) {
+	for i, since := range w.witnesses {
+		switch {
+		case !w.live.Armed:
+			w.witnesses[i] = time.Time{}
+		case since.IsZero() && follows():
+			w.witnesses[i] = w.now
+		}
+	}
+}
+
+// write makes a live record the present one.
+func (w *world) write(live *pools.Live) {
+	var index uint64
+	if w.live != nil {
+		index = w.live.Index
+	}
+	w.live = live
+	w.live.Index = index + 1
+	w.hear(func() bool { return !w.slow })
+}
+
+// disarm is an edit by hand.
+func (w *world) disarm() {
+	live := *w.live
+	live.Armed = false
+	w.write(&live)
 }
 
 // commit checks a change against the promises and applies it.
@@ -140,12 +197,7 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 	if r := change.Record; r != nil && was != nil && was.Armed && !next.Armed && !r.Phase.Ended() && r.Phase != rollout.Converging {
 		t.Fatalf("the TTL became long in phase %s", r.Phase)
 	}
-	defer func() {
-		if next.Armed && (was == nil || !was.Armed) {
-			w.armedAt = w.now
-		}
-		w.checkArmed(t)
-	}()
+	defer w.checkArmed(t)
 	if was != nil && next.Generation != was.Generation+1 {
 		// To arm and to disarm changes nothing else, and is no new generation.
 		same := *next
@@ -153,7 +205,7 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 		if !reflect.DeepEqual(&same, was) || next.Armed == was.Armed {
 			t.Fatalf("the live record went from %+v to %+v", was, next)
 		}
-		w.live = next
+		w.write(next)
 		return
 	}
 	for _, colour := range []string{spec.Blue, spec.Green} {
@@ -168,8 +220,10 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 	}
 	if was != nil && !next.RolledBack && next.Share(spec.Other(was.Pool)) > was.Share(spec.Other(was.Pool)) {
 		// Caches that still hold the long TTL would not follow, nor come back.
-		if settled := w.armedAt.Add(w.spec.Switch.TTL.Std() + time.Second); !was.Armed || w.now.Before(settled) {
-			t.Fatalf("users were led elsewhere at %s, armed %t, not before %s", w.now, was.Armed, settled)
+		for i, since := range w.witnesses {
+			if settled := since.Add(w.spec.Switch.TTL.Std() + time.Second); since.IsZero() || w.now.Before(settled) {
+				t.Fatalf("users were led elsewhere at %s; ns%d gave the short TTL from %s on", w.now, i, since)
+			}
 		}
 	}
 	if next.Pool != was.Side().Pool && !next.RolledBack {
@@ -181,7 +235,7 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 	if former != nil && former.Phase == rollout.Halted && change.Record.Phase == rollout.Halted && next.Pool != was.Side().Pool {
 		t.Fatal("a halted rollout switched")
 	}
-	w.live = next
+	w.write(next)
 }
 
 // checkArmed holds the TTL to being long again when nothing is under way any
@@ -220,7 +274,7 @@ func (w *world) plan(t *rapid.T) {
 	for range most {
 		before := w.record
 		d := rollout.Plan(w.situation(), w.now)
-		w.job, w.wake = d.Job, d.Wake
+		w.jobs, w.wake = d.Jobs, d.Wake
 		if d.Change == nil {
 			w.checkRest(t)
 			return
@@ -235,7 +289,9 @@ func (w *world) plan(t *rapid.T) {
 
 // checkRest holds what stands still to having said why.
 func (w *world) checkRest(t *rapid.T) {
-	if r := w.record; r != nil && (r.Phase == rollout.Draining || r.Phase == rollout.Baking) && !w.live.Armed {
+	// What somebody disarmed by hand is armed again unless there is something
+	// more urgent.
+	if r := w.record; r != nil && (r.Phase == rollout.Draining || r.Phase == rollout.Baking) && r.Below.IsZero() && !w.live.Armed {
 		t.Fatalf("the TTL is long in phase %s, and a rollback would be slow", r.Phase)
 	}
 	if r := w.record; r != nil && !r.Phase.Ended() && r.Phase != rollout.Halted && r.Wait == nil {

@@ -52,8 +52,8 @@ func (s Switch) PoolName(service string) string {
 	return s.Name
 }
 
-// Settles is how long after a name was armed some cache may hold what it was
-// told before; the second is for the news to reach every server.
+// Settles is how long after a name was armed everywhere some cache may hold
+// what it was told before; the second is for answers that were on their way.
 func (s Switch) Settles() time.Duration { return s.TTL.Std() + time.Second }
 
 // SwitchKinds are the kinds of switches.

@@ -1,6 +1,8 @@
 package dnsflip
 
 import (
+	"slices"
+
 	"github.com/miekg/dns"
 
 	"switchd/zone"
@@ -14,6 +16,12 @@ type memo []kept
 type kept struct {
 	question
 	answer *packed
+}
+
+// size is about what it takes, in bytes.
+func (k kept) size() int64 {
+	const around = 192 // the entry, and what an answer has around its body
+	return around + int64(len(k.answer.body)+2*len(k.answer.pointers))
 }
 
 // question is what makes two answers of one node differ.
@@ -58,20 +66,40 @@ func recall(n *zone.Node, q question) *packed {
 }
 
 // keep keeps an answer, in place of one to the same question, of those that
-// don't hold any more, and of the oldest.
-func keep(n *zone.Node, q question, p *packed, holds func(*packed) bool) {
+// don't hold any more, and of the oldest. It returns by how many bytes the node
+// then holds more.
+func keep(n *zone.Node, q question, p *packed, holds func(*packed) bool) int64 {
 	for {
 		before := n.Memo.Load()
 		next := memo{{q, p}}
+		grown := next[0].size()
 		if m, ok := before.(*memo); ok {
 			for _, k := range *m {
 				if len(next) < maxMemo && k.question != q && holds(k.answer) {
 					next = append(next, k)
+				} else {
+					grown -= k.size()
 				}
 			}
 		}
 		if n.Memo.CompareAndSwap(before, &next) {
-			return
+			return grown
 		}
 	}
+}
+
+// prune drops what doesn't hold any more, and returns the size of the others.
+func prune(n *zone.Node, holds func(*packed) bool) (size int64) {
+	m, _ := n.Memo.Load().(*memo)
+	if m == nil {
+		return 0
+	}
+	next := slices.DeleteFunc(slices.Clone(*m), func(k kept) bool { return !holds(k.answer) })
+	if len(next) < len(*m) {
+		n.Memo.CompareAndSwap(m, &next) // who keeps one just now drops them, too
+	}
+	for _, k := range next {
+		size += k.size()
+	}
+	return size
 }

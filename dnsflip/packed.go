@@ -122,7 +122,7 @@ func (p *packed) index(wire []byte, start int, to reach, optional bool) error {
 			p.optional = begin - start
 		}
 		pointers := len(w.pointers)
-		rr, ok := w.next()
+		rrtype, ok := w.next()
 		if !ok {
 			return errors.New("pack the answer: the message can't be read back")
 		}
@@ -130,10 +130,10 @@ func (p *packed) index(wire []byte, start int, to reach, optional bool) error {
 			p.reusable = false
 		}
 		switch {
-		case rr.rrtype == dns.TypeSOA:
+		case rrtype == dns.TypeSOA:
 			const fields = 5 * 4 // the five numbers at the end, the serial first
 			p.serial = w.at - fields - start
-		case i < answers && (rr.rrtype == dns.TypeA || rr.rrtype == dns.TypeAAAA):
+		case i < answers && (rrtype == dns.TypeA || rrtype == dns.TypeAAAA):
 			p.addresses = p.addresses.extend(wire, start, begin, w.at, i)
 		}
 	}
@@ -278,28 +278,25 @@ type walker struct {
 	pointers []int
 }
 
-type record struct {
-	rrtype uint16
-}
-
-func (w *walker) next() (record, bool) {
+// next moves over a record and tells its type.
+func (w *walker) next() (rrtype uint16, ok bool) {
 	if !w.name() || w.at+10 > len(w.packet) {
-		return record{}, false
+		return 0, false
 	}
-	rr := record{rrtype: binary.BigEndian.Uint16(w.packet[w.at:])}
+	rrtype = binary.BigEndian.Uint16(w.packet[w.at:])
 	data := w.at + 10
 	end := data + int(binary.BigEndian.Uint16(w.packet[w.at+8:]))
 	if end > len(w.packet) {
-		return record{}, false
+		return 0, false
 	}
 	w.at = data
-	for range names(rr.rrtype, w) {
+	for range names(rrtype, w) {
 		if w.at >= end || !w.name() {
-			return record{}, false
+			return 0, false
 		}
 	}
 	w.at = end
-	return rr, true
+	return rrtype, true
 }
 
 // names tells how many names the data of a type begins with that may be
@@ -319,19 +316,12 @@ func names(rrtype uint16, w *walker) int {
 	}
 }
 
+// name moves over a name.
 func (w *walker) name() bool {
-	for w.at < len(w.packet) {
-		switch n := int(w.packet[w.at]); {
-		case n == 0:
-			w.at++
-			return true
-		case n >= 0xc0:
-			w.pointers = append(w.pointers, w.at)
-			w.at += 2
-			return w.at <= len(w.packet)
-		default:
-			w.at += n + 1
-		}
+	end, compressed, ok := skipName(w.packet, w.at)
+	if compressed {
+		w.pointers = append(w.pointers, end-2)
 	}
-	return false
+	w.at = end
+	return ok
 }

@@ -104,7 +104,10 @@ func (s *Server) newServed(z *zone.Zone, signer *dnssec.Signer, lasting bool) *s
 	if last := s.current.Load().zones[string(z.Origin())]; last != nil {
 		next.history = last.history
 		if lasting {
-			next.stable, next.kept = last.stable, last.kept
+			next.stable = last.stable
+		}
+		if last.zone.Same(z) {
+			next.kept = last.kept
 		}
 	}
 	next.history = next.history.with(z)
@@ -171,14 +174,12 @@ func (s *Server) answerFrom(next *snapshot) {
 	s.turnover.Lock()
 	s.current.Store(next)
 	s.turnover.Unlock()
-	notifier := s.notifier.Load()
-	if notifier == nil {
-		return // Start tells them
-	}
+	notifier := s.notifier.Load() // nil: Start tells them
 	for _, z := range next.zones {
-		if z.signer == nil {
+		if notifier != nil && z.signer == nil {
 			notifier.tell(z.zone, z.peers.secondaries)
 		}
+		z.sweep()
 	}
 }
 

@@ -87,7 +87,8 @@ type served struct {
 	// negatives are the answers to whoever asks for what isn't there, by rcode:
 	// they differ in the question only.
 	negatives [2]atomic.Pointer[packed]
-	// kept counts the bytes of the answers that are kept.
+	// kept counts the bytes of the answers that are kept beside the nodes. It is
+	// one for all versions that share them.
 	kept *atomic.Int64
 }
 
@@ -95,13 +96,26 @@ type served struct {
 // up each time.
 const maxKeptBytes = 256 << 20
 
-// keep keeps an answer beside a node, while there is room.
+// keep keeps an answer beside a node, while there is room, or in place of one
+// to the same question.
 func (z *served) keep(n *zone.Node, asked question, p *packed) {
-	const entry = 128 // and what stands around the body
-	if z.kept.Add(entry+int64(len(p.body))) > maxKeptBytes {
+	if z.kept.Load() < maxKeptBytes || recall(n, asked) != nil {
+		z.kept.Add(keep(n, asked, p, z.current))
+	}
+}
+
+// sweep makes room, if there is little: it drops answers that don't hold any
+// more, and counts anew, as the nodes of former flips are gone with theirs.
+func (z *served) sweep() {
+	before := z.kept.Load()
+	if before < maxKeptBytes/2 {
 		return
 	}
-	keep(n, asked, p, z.current)
+	var size int64
+	for n := range z.zone.Nodes() {
+		size += prune(n, z.current)
+	}
+	z.kept.Add(size - before)
 }
 
 // current tells whether an answer still holds.

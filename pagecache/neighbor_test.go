@@ -240,8 +240,17 @@ func measure(tb testing.TB, mapped bool, size int64, how string) effect {
 func TestDownload_LeavesTheServiceItsPages(t *testing.T) {
 	t.Parallel()
 	const size = 400 << 20
-	e := measure(t, false, size, past)
-	t.Logf("of %d pages %.1f %% stay, the download has %.1f MiB cached at most", e.Before, e.stayed(), e.peakMiB())
+	// A system may reclaim pages that it takes for cold (DAMON does), whatever
+	// we do: that happens now and then, and not thrice in a row. Without care
+	// nothing stays, each time.
+	var e effect
+	for range 3 {
+		e = measure(t, false, size, past)
+		t.Logf("of %d pages %.1f %% stay, the download has %.1f MiB cached at most", e.Before, e.stayed(), e.peakMiB())
+		if e.stayed() >= 95 {
+			break
+		}
+	}
 	if want := size * 3 / 10 / os.Getpagesize(); e.Before != want {
 		t.Fatalf("the service has %d pages cached, want %d", e.Before, want)
 	}

@@ -56,6 +56,11 @@ func wire(tb testing.TB, m *dns.Msg) []byte {
 	return packet
 }
 
+// absolute returns the canonical form of a label, or labels, in a zone.
+func absolute(label, zone string) string {
+	return dns.CanonicalName(label + "." + zone)
+}
+
 // respond gives the reply of a worker of its own.
 func respond(s *Server, packet []byte, via transport) []byte {
 	return s.newWorker(&counters{}).respond(packet, netip.MustParseAddr("192.0.2.200"), via)

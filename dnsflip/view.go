@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"switchd/spec"
 )
 
@@ -151,8 +149,3 @@ func plain(host string) string {
 
 // poolLabel is the label of a pool's name.
 func poolLabel(label, pool string) string { return label + "-" + pool }
-
-// absolute returns the canonical form of a label, or labels, in a zone.
-func absolute(label, zone string) string {
-	return dns.CanonicalName(label + "." + zone)
-}

@@ -31,7 +31,7 @@ func Parse(r io.Reader, origin Name, file string) (*Zone, error) {
 func ParseFile(path string, origin Name) (*Zone, error) {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
-		return nil, fmt.Errorf("open zone file: %w", err)
+		return nil, fmt.Errorf("open zone file %s: %w", path, err)
 	}
 	defer func() { _ = root.Close() }() // only read from
 	f, err := os.Open(path)             // it may be a link to elsewhere; what it includes may not

@@ -1,6 +1,7 @@
 package dnsflip
 
 import (
+	"errors"
 	"net"
 	"testing"
 
@@ -26,6 +27,25 @@ func bound(t *testing.T, addr string) (k *socket, port string) {
 	return k, port
 }
 
+// bothFamilies binds one port on the first address and then on the second. A
+// port that was free on one may be somebody else's on the other.
+func bothFamilies(t *testing.T, first, second string) *socket {
+	t.Helper()
+	for try := 1; ; try++ {
+		k, port := bound(t, net.JoinHostPort(first, "0"))
+		other, err := bind(t.Context(), net.JoinHostPort(second, port), 1)
+		if err == nil {
+			if err := other.close(); err != nil {
+				t.Error(err)
+			}
+			return k
+		}
+		if try == bindTries || !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatalf("bind %s beside %s: %v", second, k.addr(), err)
+		}
+	}
+}
+
 // option reads an option of a UDP socket.
 func option(t *testing.T, p *packets, level, name int) (value int) {
 	t.Helper()
@@ -42,8 +62,7 @@ func option(t *testing.T, p *packets, level, name int) (value int) {
 func TestBind_KeepsTheFamiliesApart(t *testing.T) {
 	t.Parallel()
 	for first, second := range map[string]string{"0.0.0.0": "::", "::": "0.0.0.0"} {
-		k, port := bound(t, net.JoinHostPort(first, "0"))
-		bound(t, net.JoinHostPort(second, port))
+		k := bothFamilies(t, first, second)
 		family := map[string]int{"0.0.0.0": unix.AF_INET, "::": unix.AF_INET6}[first]
 		if got := option(t, k.udp[0], unix.SOL_SOCKET, unix.SO_DOMAIN); got != family {
 			t.Errorf("%s by UDP: got family %d, want %d", first, got, family)

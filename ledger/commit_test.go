@@ -72,7 +72,8 @@ func TestCommit_HasOneWriterAGeneration(t *testing.T) {
 					}
 				case !refused:
 					t.Errorf("operator %d: %v", i, err)
-				case refusal.Reason == rollout.Unhealthy:
+				case refusal.Reason == rollout.Unhealthy && !strings.Contains(err.Error(), "not resumed"):
+					// A resume may come after another operator has led users elsewhere.
 					t.Errorf("healthy pools were refused: %v", err)
 				}
 			}

@@ -6,15 +6,12 @@ import (
 	"switchd/spec"
 )
 
-// Carry returns the view after, in which no pool has become empty: a pool
+// carry returns the view after, in which no pool has become empty: a pool
 // without a passing node keeps the addresses that the view before had for it,
 // and is named in its flip's Carried. That all nodes fail at once says more
 // about the checks, or about Consul, than about the nodes; and if it is true,
-// no answer is no better than one to a failing node. Carry changes neither
-// argument.
-func Carry(before, after View) View { return carry(before, after.normal()) }
-
-// carry is Carry for a view in its normal form, which it changes.
+// no answer is no better than one to a failing node. The view after is in its
+// normal form, and is changed.
 func carry(before, after View) View {
 	for label, f := range after.Flips {
 		last, ok := before.Flips[label]

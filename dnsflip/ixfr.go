@@ -63,18 +63,12 @@ func published(n *zone.Node) map[string]dns.RR {
 		return nil
 	}
 	records := map[string]dns.RR{}
-	add := func(sets []zone.Set) {
-		for _, set := range sets {
-			for _, rr := range set.RRs {
-				if set.Type != dns.TypeSOA {
-					records[rr.String()] = rr
-				}
+	for _, set := range n.Published() {
+		for _, rr := range set.RRs {
+			if set.Type != dns.TypeSOA {
+				records[rr.String()] = rr
 			}
 		}
-	}
-	add(n.Sets)
-	if i := slices.IndexFunc(n.Choices, func(c zone.Choice) bool { return c.Weight > 0 }); i >= 0 {
-		add(n.Choices[i].Sets)
 	}
 	return records
 }

@@ -196,7 +196,7 @@ func (n *notifier) notification(to recipient, soa *dns.SOA) ([]byte, *dns.Msg, e
 		packet, err := m.Pack()
 		return packet, m, err
 	}
-	m.SetTsig(key.Name, key.Algorithm, uint16(notifyFudge/time.Second), time.Now().Unix())
+	m.SetTsig(key.Name, key.Algorithm, uint16(tsig.Fudge/time.Second), time.Now().Unix())
 	signature := m.IsTsig()
 	packet, mac, err := dns.TsigGenerateWithProvider(m, n.keys.Provider(), "", false)
 	if err != nil {
@@ -206,9 +206,6 @@ func (n *notifier) notification(to recipient, soa *dns.SOA) ([]byte, *dns.Msg, e
 	m.Extra = append(m.Extra, signature)
 	return packet, m, nil
 }
-
-// notifyFudge is by how much clocks may differ, RFC 8945 section 10.
-const notifyFudge = 5 * time.Minute
 
 // judge returns why a reply is no acknowledgment.
 func (n *notifier) judge(packet []byte, reply, request *dns.Msg) error {

@@ -199,11 +199,7 @@ func flipNodes(v *View, label string, f Flip) ([]*zone.Node, error) {
 // clients that know HTTPS records (RFC 9460 section 2.4.2).
 func (b *builder) apexNodes(v *View, f Flip, flipped bool, keys []dns.RR) ([]*zone.Node, error) {
 	origin := b.base.Origin()
-	n := &zone.Node{Name: origin, Sets: slices.Clone(b.base.Node([]byte(origin)).Sets)}
-	if len(keys) > 0 {
-		n.Sets = append(n.Sets, zone.Set{Type: dns.TypeDNSKEY, RRs: keys})
-		slices.SortFunc(n.Sets, byType)
-	}
+	n := &zone.Node{Name: origin, Sets: withKeys(b.base.Node([]byte(origin)).Sets, keys)}
 	if !flipped {
 		b.addServer(n, v)
 		return []*zone.Node{n}, nil
@@ -221,6 +217,16 @@ func (b *builder) apexNodes(v *View, f Flip, flipped bool, keys []dns.RR) ([]*zo
 	})
 	nodes, err := poolNodes(v, Apex, f)
 	return append(nodes, n), err
+}
+
+// withKeys returns the sets of an apex with the keys of the zone, if it has any.
+func withKeys(sets []zone.Set, keys []dns.RR) []zone.Set {
+	sets = slices.Clone(sets)
+	if len(keys) > 0 {
+		sets = append(sets, zone.Set{Type: dns.TypeDNSKEY, RRs: keys})
+		slices.SortFunc(sets, byType)
+	}
+	return sets
 }
 
 // poolNodes are the names of both pools, which always exist, with the

@@ -28,12 +28,11 @@ var (
 
 // Publish makes the server answer from the view: every reply is made wholly
 // from one view, and by UDP none of an older one leaves after the first of the
-// new one. Pools
-// that have become empty are carried (see Carry). The view is
-// written to disk first, so that a restart never goes back, and has reached the
-// disk when Publish returns; if the answers are the same and only At has
-// changed, it is not written: after a restart, At is the time of the last
-// change, and the age that is reported is an upper bound.
+// new one. Pools that have become empty are carried: they keep the addresses
+// that they had. The view is written to disk first, so that a restart never
+// goes back, and has reached the disk when Publish returns; if the answers are
+// the same and only At has changed, it is not written: after a restart, At is
+// the time of the last change, and the age that is reported is an upper bound.
 //
 // A view that is invalid or has an older serial (ErrOldSerial) changes
 // nothing. If the file can't be written the view is served nevertheless,
@@ -186,8 +185,7 @@ func (s *Server) answerFrom(next *snapshot) {
 // signed lays the keys of a zone over its apex.
 func signed(z *zone.Zone, signer *dnssec.Signer) (*zone.Zone, error) {
 	apex := z.Node([]byte(z.Origin()))
-	n := &zone.Node{Name: apex.Name, Unit: apexUnit, Sets: append(slices.Clone(apex.Sets), zone.Set{Type: dns.TypeDNSKEY, RRs: signer.DNSKEY()})}
-	slices.SortFunc(n.Sets, byType)
+	n := &zone.Node{Name: apex.Name, Unit: apexUnit, Sets: withKeys(apex.Sets, signer.DNSKEY())}
 	return z.With(z.Serial(), []*zone.Node{n})
 }
 

@@ -49,7 +49,7 @@ type Flip struct {
 	// pools; empty or of both pools.
 	Targets map[string]string `json:"targets,omitempty"`
 	// Carried names the pools that have no passing node now and keep the
-	// addresses that passed last. Carry sets it.
+	// addresses that passed last. Publish sets it.
 	Carried []string `json:"carried,omitempty"`
 }
 

@@ -8,14 +8,12 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"switchd/dnsflip/tsig"
 )
 
-const (
-	// exchangeTimeout bounds one message and its reply.
-	exchangeTimeout = 3 * time.Second
-	// fudge is by how many seconds clocks may differ, RFC 8945 section 10.
-	fudge = 300
-)
+// exchangeTimeout bounds one message and its reply.
+const exchangeTimeout = 3 * time.Second
 
 var errSilent = fmt.Errorf("no reply within %s", exchangeTimeout)
 
@@ -38,7 +36,7 @@ func (p Primary) exchange(ctx context.Context, m *dns.Msg) (*dns.Msg, error) {
 	// The library heeds the context's deadline, but not its cancellation.
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // as above
 	defer stop()
-	m.SetTsig(key.Name, key.Algorithm, fudge, time.Now().Unix())
+	m.SetTsig(key.Name, key.Algorithm, uint16(tsig.Fudge/time.Second), time.Now().Unix())
 	reply, _, err := client.ExchangeWithConnContext(ctx, m, conn)
 	switch {
 	case err != nil && reply != nil && reply.Response && reply.Id == m.Id && reply.Rcode != dns.RcodeSuccess:

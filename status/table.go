@@ -53,7 +53,7 @@ func (p *page) flush(w io.Writer) error {
 func (p *page) line(width int, cells ...cell) {
 	size := 0
 	for i := range cells {
-		cells[i].text = printable(cells[i].text)
+		cells[i].text = Printable(cells[i].text)
 		size += utf8.RuneCountInString(cells[i].text)
 	}
 	for i := len(cells) - 1; i >= 0; i-- { // no blanks at the end
@@ -99,13 +99,13 @@ func (p *page) table(width int, rows ...[]cell) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(printable(c.text)))
+			widths[i] = max(widths[i], utf8.RuneCountInString(Printable(c.text)))
 		}
 	}
 	for _, row := range rows {
 		var cells []cell
 		for i, c := range row {
-			padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(printable(c.text)))
+			padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(Printable(c.text)))
 			if i < len(row)-1 {
 				padding += gap
 			}

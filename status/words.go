@@ -89,9 +89,9 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 
-// printable has nothing that steers a terminal: what a health check answers is
-// not ours.
-func printable(text string) string {
+// Printable has nothing that breaks a table or steers a terminal: what a health
+// check answers, or a file says, is not ours.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

@@ -62,9 +62,9 @@ func find(sets []Set, rrtype uint16) []dns.RR {
 	return nil
 }
 
-// published returns the sets that a copy of the zone shows: the own ones and
+// Published returns the sets that a copy of the zone shows: the own ones and
 // those of the first choice that has weight.
-func (n *Node) published() []Set {
+func (n *Node) Published() []Set {
 	for _, c := range n.Choices {
 		if c.Weight > 0 {
 			return merged(n.Sets, c.Sets)

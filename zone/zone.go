@@ -155,7 +155,7 @@ func (z *Zone) Records() iter.Seq[dns.RR] {
 			return
 		}
 		for node := range z.Nodes() {
-			for _, set := range node.published() {
+			for _, set := range node.Published() {
 				if set.Type == dns.TypeSOA {
 					continue
 				}

@@ -7,10 +7,10 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"switchd/judge/mannwhitney"
 	"switchd/judge/sequential"
+	"switchd/status"
 )
 
 type judgeCmd struct {
@@ -140,19 +140,9 @@ func printVerdicts(to io.Writer, results []mannwhitney.Result) error {
 		if r.Muted {
 			verdict += " (muted)"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(r.Name), verdict, side(r.Control), side(r.Experiment), printable(r.Reason))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", status.Printable(r.Name), verdict, side(r.Control), side(r.Experiment), status.Printable(r.Reason))
 	}
 	return w.Flush()
-}
-
-// printable has nothing that breaks a table or steers a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
 }
 
 // side is how many values there are, and where.

@@ -79,7 +79,7 @@ func (t *Transaction) Sign(reply []byte, now time.Time) []byte {
 func (t *Transaction) variables(now time.Time) variables {
 	v := variables{
 		name: t.request.name, algorithm: t.request.algorithm,
-		signed: uint64(now.Unix()), fudge: uint16(fudge / time.Second),
+		signed: uint64(now.Unix()), fudge: uint16(Fudge / time.Second),
 	}
 	if t.fault == nil {
 		return v

@@ -11,9 +11,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// fudge is by how much the clocks of two parties may differ, RFC 8945 section
+// Fudge is by how much the clocks of two parties may differ, RFC 8945 section
 // 10. For requests, that is the client's to say.
-const fudge = 5 * time.Minute
+const Fudge = 5 * time.Minute
 
 // minMAC is the length of the shortest MAC, RFC 8945 section 5.2.2.1.
 const minMAC = 10

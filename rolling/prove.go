@@ -80,10 +80,15 @@ func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken ti
 			return fmt.Errorf("version %s ended by itself before it was healthy%s (last health check: %w); its output is in %s",
 				run.Version, why, last, u.instance(s, run).LogFile)
 		}
-		if last = probe(ctx, client, url); last != nil {
-			since = time.Time{}
-		} else if since.IsZero() {
-			since = time.Now()
+		switch err := probe(ctx, client, url); {
+		case err != nil && ctx.Err() != nil:
+			// Cut off by the deadline: what was found before says more.
+		case err != nil:
+			last, since = err, time.Time{}
+		case since.IsZero():
+			last, since = nil, time.Now()
+		default:
+			last = nil
 		}
 		if !since.IsZero() && time.Since(since) >= unbroken {
 			return nil

@@ -80,18 +80,17 @@ func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken ti
 			return fmt.Errorf("version %s ended by itself before it was healthy%s (last health check: %w); its output is in %s",
 				run.Version, why, last, u.instance(s, run).LogFile)
 		}
-		switch err := probe(ctx, client, url); {
-		case err != nil && ctx.Err() != nil:
-			// Cut off by the deadline: what was found before says more.
-		case err != nil:
-			last, since = err, time.Time{}
-		case since.IsZero():
-			last, since = nil, time.Now()
-		default:
-			last = nil
+		err = probe(ctx, client, url)
+		if err == nil && since.IsZero() {
+			since = time.Now()
 		}
-		if !since.IsZero() && time.Since(since) >= unbroken {
+		switch {
+		case err == nil && time.Since(since) >= unbroken:
 			return nil
+		case err == nil:
+			last = fmt.Errorf("healthy for %s only", time.Since(since).Round(time.Millisecond))
+		case ctx.Err() == nil: // else it was cut off, and what was found before says more
+			last, since = err, time.Time{}
 		}
 		pause := every
 		if !since.IsZero() {
@@ -100,9 +99,6 @@ func (u *unit) healthy(ctx context.Context, s spec.Service, run Run, unbroken ti
 		sleep(ctx, pause)
 		every = min(2*every, 200*time.Millisecond)
 		if ctx.Err() != nil {
-			if last == nil {
-				last = fmt.Errorf("it was healthy for %s only", time.Since(since).Round(time.Millisecond))
-			}
 			return fmt.Errorf("version %s was not healthy for %s within its deadline of %s: %w",
 				run.Version, unbroken, s.Roll.HealthyDeadline, last)
 		}

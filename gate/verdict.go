@@ -3,6 +3,7 @@
 package gate
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -36,6 +37,9 @@ type Verdict struct {
 	Evidence []string `json:"evidence,omitempty"`
 	// Took is how long the gate looked.
 	Took time.Duration `json:"took,omitempty"`
+	// State is what the gate needs to go on with the same evidence after a
+	// restart; nil: nothing. It is the gate's own, and nobody else reads it.
+	State json.RawMessage `json:"state,omitempty"`
 }
 
 // Passed returns a passing verdict with its reason.

@@ -38,19 +38,19 @@ func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change
 	}
 	var ops []consul.Op
 	if r := change.Record; r != nil {
-		value, err := json.Marshal(r)
+		kept := *r
+		if r.Phase.Ended() {
+			past, err := l.archive(ctx, r)
+			if err != nil {
+				return err
+			}
+			ops, kept.Evidence = append(ops, past...), nil
+		}
+		value, err := json.Marshal(&kept)
 		if err != nil {
 			return fmt.Errorf("write the rollout record: %w", err)
 		}
 		ops = append(ops, consul.CAS(l.Keys.Rollout(r.Service), value, r.Index))
-		if r.Phase.Ended() {
-			ops = append(ops, consul.CAS(l.Keys.History(r.Service, r.ID), value, 0))
-			forget, err := l.forget(ctx, r.Service)
-			if err != nil {
-				return err
-			}
-			ops = append(ops, forget...)
-		}
 	}
 	if change.Live == nil {
 		// What was decided on one live record must not be written beside
@@ -98,6 +98,20 @@ func (l *Ledger) liveOps(ctx context.Context, live *pools.Live) ([]consul.Op, er
 		return nil, err
 	}
 	return []consul.Op{consul.CAS(l.Keys.Live(live.Service), value, live.Index), serial}, nil
+}
+
+// archive puts an ended rollout into the history, whole, in the place of the
+// oldest ones.
+func (l *Ledger) archive(ctx context.Context, r *rollout.Record) ([]consul.Op, error) {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("write the rollout record: %w", err)
+	}
+	forget, err := l.forget(ctx, r.Service)
+	if err != nil {
+		return nil, err
+	}
+	return append([]consul.Op{consul.CAS(l.Keys.History(r.Service, r.ID), value, 0)}, forget...), nil
 }
 
 // forget makes room in the history for one more. It doesn't look into the

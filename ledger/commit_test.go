@@ -1,7 +1,9 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -392,5 +394,28 @@ func TestNewID_IsUniqueAndSortsByTime(t *testing.T) {
 	}
 	if later := ledger.NewID("web", "1.0.0", now.Add(time.Second)); later < ledger.NewID("web", "1.0.0", now) {
 		t.Errorf("%s sorts before what came before it", later)
+	}
+}
+
+// TestCommit_TakesTheLargestRecord that a rollout may have, at its end, when it
+// stands twice in one transaction. Its evidence is for the history alone.
+func TestCommit_TakesTheLargestRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.observe(t).Live
+	evidence := json.RawMessage(`"` + strings.Repeat("x", 96<<10-2) + `"`)
+	record := &rollout.Record{ID: "r1", Service: "web", Version: "1", Pool: spec.Blue, Phase: rollout.Failed, Evidence: evidence}
+	for range 120 {
+		record.Timeline = append(record.Timeline, rollout.Event{What: strings.Repeat("y", 1<<10-100)})
+	}
+	if err := w.Commit(t.Context(), w.lease(t), &rollout.Change{Record: record, Saw: live.Index, What: "fail"}); err != nil {
+		t.Fatal(err)
+	}
+	past, err := w.History(t.Context(), "web")
+	if err != nil || len(past) != 1 || !bytes.Equal(past[0].Evidence, evidence) {
+		t.Fatalf("the history lacks the evidence: %v", err)
+	}
+	if last, err := w.Record(t.Context(), "web"); err != nil || last == nil || last.Evidence != nil || len(last.Timeline) != 120 {
+		t.Fatalf("the last record: %v", err)
 	}
 }

@@ -68,6 +68,7 @@ func (p *plan) canary() Decision {
 	job := p.job(JobAnalysis)
 	job.Step = p.record.Step
 	verdict := p.Jobs[job]
+	found := p.record.keep(verdict.State)
 	switch verdict.Outcome {
 	case gate.Pass:
 		p.record.note(p.now, fmt.Sprintf("analysis passed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
@@ -76,7 +77,12 @@ func (p *plan) canary() Decision {
 		return p.fail(fmt.Sprintf("analysis failed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
 	case gate.Unknown:
 	}
-	return p.await(job, fmt.Sprintf("for the analysis at %d %%", share), verdict)
+	d := p.await(job, fmt.Sprintf("for the analysis at %d %%", share), verdict)
+	if found && d.Change == nil {
+		d.Change = p.commit("keep the evidence").Change
+		d.Change.Minor = true
+	}
+	return d
 }
 
 // shift sets the canary's share.

@@ -189,6 +189,7 @@ func (d *driver) start(ctx context.Context, job Job, s Situation) (stop func()) 
 
 func (d *driver) do(ctx context.Context, job Job, s Situation) {
 	for ctx.Err() == nil {
+		s = d.latest(job, s)
 		verdict := d.engine.World.Run(ctx, job, s, func(v gate.Verdict) { d.report(ctx, job, v) })
 		d.report(ctx, job, verdict)
 		if verdict.Outcome == gate.Pass || verdict.Outcome == gate.Fail && !job.Kind.untilPassed() {
@@ -205,6 +206,20 @@ func (d *driver) do(ctx context.Context, job Job, s Situation) {
 			s = again
 		}
 	}
+}
+
+// latest puts what the job itself found last in the place of what the record
+// has, which may not have been written yet.
+func (d *driver) latest(job Job, s Situation) Situation {
+	d.mu.Lock()
+	state := d.verdicts[job].State
+	d.mu.Unlock()
+	if s.Record != nil && state != nil {
+		record := *s.Record
+		record.Evidence = state
+		s.Record = &record
+	}
+	return s
 }
 
 func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {

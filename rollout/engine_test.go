@@ -2,7 +2,9 @@ package rollout_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -23,6 +25,8 @@ type memory struct {
 	runs    map[rollout.JobKind]int
 	running map[rollout.JobKind]bool
 	job     func(ctx context.Context, kind rollout.JobKind, run int) gate.Verdict
+	// judge is the analysis, given what was found before; nil: there is none.
+	judge func(job rollout.Job, found json.RawMessage, report func(gate.Verdict)) gate.Verdict
 }
 
 func (m *memory) Observe(context.Context, string) (rollout.Situation, error) {
@@ -51,7 +55,7 @@ func (m *memory) Commit(_ context.Context, change *rollout.Change) error {
 	return nil
 }
 
-func (m *memory) Run(ctx context.Context, job rollout.Job, _ rollout.Situation, _ func(gate.Verdict)) gate.Verdict {
+func (m *memory) Run(ctx context.Context, job rollout.Job, s rollout.Situation, report func(gate.Verdict)) gate.Verdict {
 	m.mu.Lock()
 	m.runs[job.Kind]++
 	run := m.runs[job.Kind]
@@ -62,6 +66,9 @@ func (m *memory) Run(ctx context.Context, job rollout.Job, _ rollout.Situation, 
 		defer m.mu.Unlock()
 		m.running[job.Kind] = false
 	}()
+	if job.Kind == rollout.JobAnalysis {
+		return m.judge(job, s.Record.Evidence, report)
+	}
 	return m.job(ctx, job.Kind, run)
 }
 
@@ -91,6 +98,9 @@ func drive(t *testing.T, m *memory, look func(t *testing.T)) {
 		},
 		Live: live, Released: true, Members: map[string][]rollout.Member{}, Pools: map[string]pools.Pool{},
 		Reports: map[string]rollout.Report{"green": {Rollout: "r", Pool: spec.Green, State: rollout.Staged}},
+	}
+	if m.judge != nil {
+		m.s.Spec.Analysis, m.s.Spec.Weights = &spec.Analysis{}, []int{5, 50}
 	}
 	for pool, version := range map[string]string{spec.Blue: "1", spec.Green: "2"} {
 		m.s.Members[pool] = []rollout.Member{{Node: pool, Alive: true}}
@@ -253,6 +263,44 @@ func TestEngine_KeepsAVerdictWhoseChangeWasRefused(t *testing.T) {
 			synctest.Wait()
 			if record, _, runs, _ := m.now(); record.ProvedAt.IsZero() || refused != 3 || runs[rollout.JobWarmup] != 1 || runs[rollout.JobSmoke] != 1 {
 				t.Fatalf("%s, refused %d times; %v", record.Phase, refused, runs)
+			}
+		})
+	})
+}
+
+// TestEngine_GivesAnAnalysisWhatItFoundBefore: after a run without a verdict, at
+// the next share, and whatever else is committed in between.
+func TestEngine_GivesAnAnalysisWhatItFoundBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var looks int
+		m := &memory{job: func(context.Context, rollout.JobKind, int) gate.Verdict { return gate.Passed("well") }}
+		m.judge = func(job rollout.Job, found json.RawMessage, report func(gate.Verdict)) gate.Verdict {
+			if want := fmt.Sprint(looks); looks > 0 && string(found) != want {
+				t.Errorf("after %s looks: found %q", want, found)
+			}
+			looks++
+			report(gate.Verdict{Why: "seen", State: json.RawMessage(fmt.Sprint(looks))})
+			time.Sleep(10 * time.Second)
+			looks++ // with the same words
+			report(gate.Verdict{Why: "seen", State: json.RawMessage(fmt.Sprint(looks))})
+			time.Sleep(10 * time.Second)
+			if record, _, _, _ := m.now(); string(record.Evidence) != fmt.Sprint(looks) {
+				t.Errorf("after %d looks the record has %q", looks, record.Evidence)
+			}
+			looks++
+			state := json.RawMessage(fmt.Sprint(looks))
+			if looks < 6*(job.Step+1) {
+				return gate.Verdict{Why: "seen", State: state}
+			}
+			return gate.Verdict{Outcome: gate.Pass, Why: "no worse", State: state}
+		}
+		drive(t, m, func(t *testing.T) {
+			t.Helper()
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			if record, _, _, _ := m.now(); looks != 12 || string(record.Evidence) != "12" || record.Phase != rollout.Baking {
+				t.Fatalf("%s after %d looks, with %q", record.Phase, looks, record.Evidence)
 			}
 		})
 	})

@@ -4,6 +4,7 @@
 package rollout
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -97,6 +98,10 @@ type Record struct {
 	ProvedAt   time.Time  `json:"proved_at,omitzero"`
 	Halt       *Halt      `json:"halt,omitempty"`
 	Approvals  []Approval `json:"approvals,omitempty"`
+	// Evidence is what the analysis has found so far, so that another process
+	// goes on with it; see gate.Verdict.State. When the rollout has ended, only its
+	// history has it.
+	Evidence json.RawMessage `json:"evidence,omitempty"`
 	// Outcome is one sentence on why the rollout ended as it did.
 	Outcome  string  `json:"outcome,omitempty"`
 	Timeline []Event `json:"timeline"`
@@ -138,9 +143,10 @@ type Event struct {
 }
 
 // Bounds of what a record keeps. Consul takes 512 KiB a transaction, in which
-// the record of an ended rollout stands twice, in base64.
+// the record of an ended rollout stands twice, in base64, its evidence once.
 const (
 	maxTimeline = 120 << 10 // bytes
+	maxEvidence = 96 << 10  // bytes
 	maxFacts    = 20
 	maxText     = 500 // bytes
 )
@@ -177,6 +183,16 @@ func (e Event) size() int {
 		size += len(fact) + len(`"",`)
 	}
 	return size
+}
+
+// keep takes in a gate's state, and tells whether it is another one. A state
+// that is too large is left out: after a restart, the gate begins anew.
+func (r *Record) keep(state json.RawMessage) bool {
+	if len(state) == 0 || len(state) > maxEvidence || bytes.Equal(state, r.Evidence) {
+		return false
+	}
+	r.Evidence = state
+	return true
 }
 
 // clip bounds a text, between two characters.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -31,7 +32,11 @@ type load struct {
 
 // startLoad begins the ramp. The results must be received until they end, and
 // then the load be stopped.
-func startLoad(ctx context.Context, cfg spec.Warmup, target Target, url string) *load {
+func startLoad(ctx context.Context, cfg spec.Warmup, vars spec.Vars, target Target) *load {
+	if vars.Node == "" {
+		vars.Node = target.Name
+	}
+	url := strings.TrimSuffix(target.URL, "/") + vars.Expand(cfg.Path)
 	workers := min(max(cfg.Rate, minWorkers), maxWorkers)
 	transport := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: requestTimeout}).DialContext,

@@ -3,7 +3,6 @@ package warmup
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -26,11 +25,7 @@ type node struct {
 
 // warm puts load on the node until ctx ends.
 func (n *node) warm(ctx context.Context, cfg spec.Warmup, vars spec.Vars) {
-	if vars.Node == "" {
-		vars.Node = n.target.Name
-	}
-	url := strings.TrimSuffix(n.target.URL, "/") + vars.Expand(cfg.Path)
-	load := startLoad(ctx, cfg, n.target, url)
+	load := startLoad(ctx, cfg, vars, n.target)
 	defer load.stop()
 
 	if !collect(ctx, load.results, &n.cold, time.After(cfg.Ramp.Std())) {

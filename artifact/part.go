@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"switchd/durable"
 	"switchd/pagecache"
 )
 
@@ -114,5 +115,5 @@ func (p *part) finish(dst string) error {
 	if err := os.Rename(p.file.Name(), dst); err != nil {
 		return fmt.Errorf("put it in place: %w", err)
 	}
-	return syncDir(filepath.Dir(dst))
+	return durable.SyncDir(filepath.Dir(dst))
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"switchd/durable"
 	"switchd/pagecache"
 )
 
@@ -121,7 +122,7 @@ func (s *Store) put(ctx context.Context, m Manifest, r io.Reader) (err error) {
 	if err := os.Rename(tmp.Name(), s.Path(m.SHA256)); err != nil {
 		return fmt.Errorf("put it in place: %w", err)
 	}
-	return syncDir(s.dir)
+	return durable.SyncDir(s.dir)
 }
 
 // match compares an archive with its manifest. At most one byte too many is

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"switchd/durable"
 )
 
 // Unpack unpacks a tar.zst archive to a new directory, readable by this user
@@ -53,7 +55,7 @@ func unpack(ctx context.Context, archive, dir string, limits Limits) (err error)
 	if err != nil {
 		return fmt.Errorf("put it in place: %w", err)
 	}
-	return syncDir(parent)
+	return durable.SyncDir(parent)
 }
 
 // syncFS makes everything in the directory's file system durable: one call

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"switchd/durable"
 	"switchd/spec"
 )
 
@@ -116,7 +117,7 @@ func saveZoneFile(file string, v View) error {
 	if _, err := loadZoneFile(file, v.Zone.File); err == nil {
 		return nil
 	}
-	return replace(zoneFile(file, v.Zone.File), v.ZoneFile)
+	return durable.Replace(zoneFile(file, v.Zone.File), v.ZoneFile)
 }
 
 // removeZoneFiles removes those that the view doesn't name.
@@ -156,7 +157,7 @@ func stage(file string, v View) error {
 		return fmt.Errorf("%s would have %d bytes, more than the %d that are read back", file, len(data), maxFile)
 	}
 	tmp := file + ".tmp"
-	if err := write(tmp, data, false); err != nil {
+	if err := write(tmp, data); err != nil {
 		return errors.Join(err, remove(tmp))
 	}
 	if err := os.Rename(tmp, next(file)); err != nil {
@@ -178,22 +179,10 @@ func settle(file string) error {
 	if err := os.Rename(next(file), file); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(file))
+	return durable.SyncDir(filepath.Dir(file))
 }
 
-// replace writes a file by way of another one.
-func replace(file string, data []byte) error {
-	tmp := file + ".tmp"
-	if err := write(tmp, data, true); err != nil {
-		return errors.Join(err, remove(tmp))
-	}
-	if err := os.Rename(tmp, file); err != nil {
-		return errors.Join(err, remove(tmp))
-	}
-	return syncDir(filepath.Dir(file))
-}
-
-func write(file string, data []byte, synced bool) error {
+func write(file string, data []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -201,10 +190,7 @@ func write(file string, data []byte, synced bool) error {
 	if _, err := f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if !synced {
-		return f.Close()
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return f.Close()
 }
 
 func remove(file string) error {
@@ -212,13 +198,4 @@ func remove(file string) error {
 		return err
 	}
 	return nil
-}
-
-// syncDir makes a rename in the directory last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"switchd/durable"
 	"switchd/runner"
 	"switchd/spec"
 )
@@ -277,37 +278,8 @@ func (j *Journal) update(change func(*journalState)) error {
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	if err := replaceFile(j.path, data); err != nil {
+	if err := durable.Replace(j.path, data); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file so that a crash leaves the old or the new one:
-// temp, fsync, rename, fsync of the directory.
-func replaceFile(path string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(temp.Name()) }() // gone after the rename
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Sync()
-	}
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = dir.Close() }()
-	return dir.Sync()
 }

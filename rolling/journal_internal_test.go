@@ -181,36 +181,6 @@ func TestJournal_IsWholeAtAnyMoment(t *testing.T) {
 	}
 }
 
-func TestReplaceFile_LeavesTheOldFileWhenItFails(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	// The name fits, that of a temporary file beside it does not.
-	path := filepath.Join(dir, strings.Repeat("j", 255))
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceFile(path, []byte("new")); err == nil {
-		t.Error("got no error for a file that can't be created")
-	}
-	if text, err := os.ReadFile(path); err != nil || string(text) != "old" {
-		t.Errorf("the file is now %q, %v", text, err)
-	}
-	// What can be written but not put in its place leaves nothing behind.
-	taken := filepath.Join(dir, "taken")
-	if err := os.MkdirAll(filepath.Join(taken, "below"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceFile(taken, []byte("new")); err == nil {
-		t.Error("got no error for a file whose name is a folder's")
-	}
-	if left, err := filepath.Glob(filepath.Join(dir, "*.tmp")); err != nil || len(left) != 0 {
-		t.Errorf("left over: %v, %v", left, err)
-	}
-	if err := replaceFile(filepath.Join(dir, "missing", "file"), nil); err == nil {
-		t.Error("got no error in a folder that does not exist")
-	}
-}
-
 func FuzzParseJournal(f *testing.F) {
 	for _, seed := range []string{"", "{}", `{"node":"n1"}`, `{"node":"n1","units":{"web-blue":{"pool":"blue","move":{"step":"proving"}}}}`, `{"node":"n1","units":null}`} {
 		f.Add([]byte(seed))

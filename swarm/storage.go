@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"switchd/artifact"
+	"switchd/durable"
 )
 
 // archive is one artifact's file as the BitTorrent library sees it. Which
@@ -167,7 +168,7 @@ func (a *archive) finish(dst string) error {
 	if err := os.Rename(a.file.Name(), dst); err != nil {
 		return fmt.Errorf("put it in place: %w", err)
 	}
-	if err := syncDir(filepath.Dir(dst)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(dst)); err != nil {
 		return err
 	}
 	read, err := os.Open(filepath.Clean(dst))
@@ -177,14 +178,6 @@ func (a *archive) finish(dst string) error {
 	old := a.file
 	a.file = read
 	return old.Close()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(filepath.Clean(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (a *archive) close() error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"switchd/durable"
 	"switchd/runner"
 	"switchd/runner/record"
 )
@@ -88,7 +89,7 @@ func point(link, target string) error {
 	if err := os.Rename(temp, link); err != nil {
 		return errors.Join(fmt.Errorf("replace the link: %w", err), os.Remove(temp))
 	}
-	return record.SyncDir(filepath.Dir(link))
+	return durable.SyncDir(filepath.Dir(link))
 }
 
 // unlink removes the link and makes that durable.
@@ -96,5 +97,5 @@ func unlink(link string) error {
 	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the link: %w", err)
 	}
-	return record.SyncDir(filepath.Dir(link))
+	return durable.SyncDir(filepath.Dir(link))
 }

@@ -19,6 +19,7 @@ type Config struct {
 	Node          string        `default:"${hostname}" help:"Name of the node to tell."`
 	ErrorRate     float64       `help:"Share of requests answered with 500, from 0 to 1."`
 	Latency       time.Duration `help:"Time that each answer takes."`
+	Burn          time.Duration `help:"CPU time that each answer takes."`
 	ColdStart     time.Duration `help:"Time after the start in which answers are slow, less and less so."`
 	Unhealthy     bool          `help:"Answer /healthz with 503."`
 	IgnoreSIGTERM bool          `name:"ignore-sigterm" help:"Do not end on SIGTERM."`
@@ -63,7 +64,7 @@ func (c *Config) Validate() error {
 	if inRange := c.ErrorRate >= 0 && c.ErrorRate <= 1; !inRange { // NaN isn't.
 		return fmt.Errorf("error rate cannot be %v: it is a share from 0 to 1", c.ErrorRate)
 	}
-	if min(c.Latency, c.ColdStart, c.ExitAfter) < 0 {
+	if min(c.Latency, c.Burn, c.ColdStart, c.ExitAfter) < 0 {
 		return errors.New("a duration cannot be negative")
 	}
 	return nil

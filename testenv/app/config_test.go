@@ -48,7 +48,7 @@ func TestParse_RefusesWhatCannotBeMeant(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"--error-rate", "1.1"}, {"--error-rate", "NaN"}, {"--error-rate=-0.1"},
-		{"--latency=-1s"}, {"--config", "/no/such/file"}, {"--colour", "red"},
+		{"--latency=-1s"}, {"--burn=-1s"}, {"--config", "/no/such/file"}, {"--colour", "red"},
 	} {
 		if cfg, err := parse(args, "dev", t.TempDir()); err == nil {
 			t.Errorf("%v: got %+v and no error", args, cfg)

@@ -34,3 +34,9 @@ func (f *faults) delay(now time.Time) time.Duration {
 	}
 	return f.latency + time.Duration(float64(coldLatency)*float64(left)/float64(f.cold))
 }
+
+// burn keeps a core busy for a time.
+func burn(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); { //nolint:revive // to be busy is the purpose
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -74,7 +75,8 @@ func newHandler(cfg Config, start time.Time) http.Handler {
 	inFlight := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "http_requests_in_flight", Help: "Requests being answered.",
 	})
-	registry.MustRegister(requests, durations, inFlight)
+	registry.MustRegister(requests, durations, inFlight,
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 
 	mux := http.NewServeMux()
 	mux.Handle("/", promhttp.InstrumentHandlerInFlight(inFlight,
@@ -102,6 +104,7 @@ func (a *app) root(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
+	burn(a.cfg.Burn)
 	if fails {
 		http.Error(w, "an error on purpose", http.StatusInternalServerError)
 		return

@@ -85,6 +85,34 @@ func (b Bernoulli) Interval(alpha float64, m Mixture) Interval {
 	return Interval{Lower: m.lower(b, alpha), Upper: 1 - m.lower(failures, alpha)}
 }
 
+// LooksUntil returns how many further looks like the given number so far it takes
+// until Interval's upper end is at most p, if the share of successes stays what it is;
+// infinite if that is not below p, or if nothing was seen.
+func (b Bernoulli) LooksUntil(p, alpha, looks float64, m Mixture) float64 {
+	if !(b.Trials > 0) || !(looks > 0) || b.Successes >= p*b.Trials {
+		return math.Inf(1)
+	}
+	known := func(more float64) float64 {
+		scale := 1 + more/looks
+		return Bernoulli{b.Successes * scale, b.Trials * scale}.LogE(p, m) - Threshold(alpha)
+	}
+	far := looks
+	for known(far) < 0 {
+		if far *= 2; far > 1e6*looks {
+			return math.Inf(1)
+		}
+	}
+	near := 0.
+	for range 10 {
+		if mid := (near + far) / 2; known(mid) < 0 {
+			near = mid
+		} else {
+			far = mid
+		}
+	}
+	return far
+}
+
 // lower returns the lower end.
 func (m Mixture) lower(b Bernoulli, alpha float64) float64 {
 	if b.Successes == 0 {

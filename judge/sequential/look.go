@@ -49,6 +49,9 @@ func (l *Look) UnmarshalJSON(data []byte) error {
 
 // check refuses what can't be counted.
 func (l Look) check() error {
+	if l.Experiment.sound() && l.Control.sound() {
+		return nil
+	}
 	for _, side := range []struct {
 		name string
 		Sample
@@ -66,6 +69,9 @@ func (l Look) check() error {
 	return nil
 }
 
+// sound tells whether check has nothing to say, which is nearly always.
+func (s Sample) sound() bool { return s.Bad >= 0 && s.Bad <= s.Total && s.Total <= maxCount }
+
 // silent tells whether the look can't say anything about a ratio.
 func (l Look) silent() bool {
 	return l.Experiment.Total == 0 || l.Control.Total == 0 || l.Experiment.Bad+l.Control.Bad == 0
@@ -80,6 +86,15 @@ func (l Look) silent() bool {
 func (l Look) logRatio(r, r0, logStep float64) float64 {
 	ne, nc := l.Experiment.Total, l.Control.Total
 	return l.Experiment.Bad*logStep - (l.Experiment.Bad+l.Control.Bad)*math.Log1p((r-r0)*ne/(r0*ne+nc))
+}
+
+// LogRatio returns the log-likelihood ratio of the rate ratio r against r0, that
+// Counts describes; 0 if the look says nothing.
+func (l Look) LogRatio(r, r0 float64) float64 {
+	if l.silent() {
+		return 0
+	}
+	return l.logRatio(r, r0, math.Log(r/r0))
 }
 
 // expected returns the look with the bad events that are to be expected at its

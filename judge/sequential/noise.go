@@ -1,6 +1,9 @@
 package sequential
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Noise is what two sides of the same version differ by beyond chance: the
 // long-run variance, per look, of the log of their rate ratio. Requests are not
@@ -8,6 +11,17 @@ import "math"
 // that ignores it takes the node's mood for the release.
 type Noise struct {
 	Variance float64 `json:"variance"`
+	// Lasting is how much of it lasts from one look to the next, the coefficient of
+	// an AR(1) process; 0 if that isn't known, or nothing does.
+	Lasting float64 `json:"lasting,omitempty"`
+}
+
+// maxLasting keeps a noise from being one that never ends.
+const maxLasting = 0.95
+
+// single returns the noise's variance at a single look.
+func (n Noise) single() float64 {
+	return max(0, n.Variance) * (1 - n.Lasting) / (1 + n.Lasting)
 }
 
 // minBlocks is the number of blocks below which their variance says nothing.
@@ -79,3 +93,11 @@ func (n Noise) Dispersion(l Look) float64 {
 // StdDev returns the standard deviation of the log of the rate ratio over so many
 // looks: about the relative difference that is usual between the sides.
 func (n Noise) StdDev(looks float64) float64 { return math.Sqrt(n.Variance / looks) }
+
+// check refuses what is no noise.
+func (n Noise) check() error {
+	if !(n.Variance >= 0 && n.Variance <= maxObservation && n.Lasting >= 0 && n.Lasting < 1) {
+		return fmt.Errorf("noise must have a variance of at least 0 that lasts for a part of it, got %+v", n)
+	}
+	return nil
+}

@@ -37,6 +37,22 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 	}{finite(i.Lower), finite(i.Upper)})
 }
 
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (i *Interval) UnmarshalJSON(data []byte) error {
+	var ends struct{ Lower, Upper *float64 }
+	if err := json.Unmarshal(data, &ends); err != nil {
+		return err
+	}
+	*i = Interval{Lower: math.Inf(-1), Upper: math.Inf(1)}
+	if ends.Lower != nil {
+		i.Lower = *ends.Lower
+	}
+	if ends.Upper != nil {
+		i.Upper = *ends.Upper
+	}
+	return nil
+}
+
 // finite returns nil for what JSON has no number for.
 func finite(v float64) *float64 {
 	if math.IsInf(v, 0) || math.IsNaN(v) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -225,10 +226,16 @@ func zeroes(v reflect.Value, path string) []string {
 		if v.Len() == 0 {
 			return []string{path}
 		}
+		// Some take other attributes than others: one that has a value will do.
 		for i := range v.Len() {
-			if v.Index(i).Kind() == reflect.Struct {
-				found = append(found, zeroes(v.Index(i), path)...)
+			if v.Index(i).Kind() != reflect.Struct {
+				continue
 			}
+			unset := zeroes(v.Index(i), path)
+			if i > 0 {
+				unset = slices.DeleteFunc(unset, func(path string) bool { return !slices.Contains(found, path) })
+			}
+			found = unset
 		}
 	default:
 		if v.IsZero() {
@@ -259,4 +266,32 @@ func compile(t *testing.T, files fs.FS, env string) *spec.Desired {
 		t.Fatal(diags)
 	}
 	return desired
+}
+
+// What docs/ANALYSIS.md shows must compile: each indented example that begins
+// with a block of an analysis.
+func TestAnalysisManual_ShowsWhatCompiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/ANALYSIS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := regexp.MustCompile(`^(analysis|errors|latency|saturation|score|metric "[a-z0-9-]+") \{`)
+	checked := 0
+	for _, part := range regexp.MustCompile(`(?m)(?:^    .*\n|^\n)+`).FindAllString(string(text), -1) {
+		example := strings.TrimSpace(regexp.MustCompile(`(?m)^    `).ReplaceAllString(part, ""))
+		if !begins.MatchString(example) {
+			continue
+		}
+		checked++
+		if !strings.HasPrefix(example, "analysis") {
+			example = "analysis {\n looks = 50\n" + example + "\n}"
+		}
+		if _, err := spec.ParseAnalysis("ANALYSIS.md", []byte(example)); err != nil {
+			t.Errorf("%s\n%v", example, err)
+		}
+	}
+	if checked < 6 {
+		t.Errorf("found %d examples only", checked)
+	}
 }

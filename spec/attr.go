@@ -79,13 +79,21 @@ func text(name string, to *string, r rule) attr {
 
 // query drops the space around a text, which heredocs bring along.
 func query(name string, to *string) attr {
-	a := text(name, to, queryRule())
+	return trimmed(text(name, to, queryRule()), to)
+}
+
+func trimmed(a attr, to *string) attr {
+	return a.then(func() { *to = strings.TrimSpace(*to) })
+}
+
+// then does something more once a value is stored.
+func (a attr) then(more func()) attr {
 	set := a.set
 	a.set = func(v cty.Value) *fault {
 		if f := set(v); f != nil {
 			return f
 		}
-		*to = strings.TrimSpace(*to)
+		more()
 		return nil
 	}
 	return a
@@ -132,6 +140,17 @@ func wholeMap(name string, to *map[string]uint64, key rule) attr {
 			return 0, &fault{want: "a whole number from 0 to 2^53", got: v}
 		}
 		return uint64(n), nil
+	})
+}
+
+// numbers is an object of numbers.
+func numbers(name string, to *map[string]float64, key rule, least, most float64) attr {
+	return object(name, to, "50", key, func(v cty.Value) (float64, *fault) {
+		n, ok := float(v)
+		if !ok || n < least || n > most {
+			return 0, &fault{want: fmt.Sprintf("a number from %v to %v", least, most), got: v}
+		}
+		return n, nil
 	})
 }
 
@@ -238,6 +257,14 @@ func bound(name string, to **float64) attr {
 		*to = &n
 		return nil
 	}}
+}
+
+// limit is a whole number that may be left out.
+func limit(name string, to **int, least, most int) attr {
+	var n int
+	a := whole(name, &n, least, most).then(func() { *to = &n })
+	a.to = to
+	return a
 }
 
 const (

@@ -125,6 +125,7 @@ func (s *Source) services(e Environment, file *zone.Zone) ([]Service, hcl.Diagno
 	}
 	checkDependencies(all, slices.Collect(maps.Keys(s.root.blocks["service"])), e.Name)
 	checkNames(all, e, file)
+	checkMesh(all)
 
 	services := make([]Service, 0, len(all))
 	for _, one := range all {

@@ -74,8 +74,14 @@ func (s *Service) leastTimes() []leastTime {
 	if a := s.Analysis; a != nil {
 		// The first look comes after one interval; before it, one TTL passes.
 		steps := max(len(s.Weights), 1)
-		looking := float64(steps) * (float64(a.Interval)*float64(a.Looks) + float64(s.Switch.InForce(true)))
-		times = append(times, atMostLongest("canary", looking, "weights × (looks × interval + switch.armed_ttl)"))
+		span, why := a.least()
+		looking := float64(steps) * (span + float64(s.Switch.InForce(true)))
+		why = "weights × (" + why + " + switch.armed_ttl)"
+		if a.settles() {
+			looking += float64(a.Settle)
+			why += " + settle"
+		}
+		times = append(times, atMostLongest("canary", looking, why))
 	}
 	settles := s.Switch.Settles()
 	for _, earlier := range times {

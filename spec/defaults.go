@@ -72,12 +72,38 @@ func defaultWarmup() Warmup {
 }
 
 func defaultAnalysis() Analysis {
-	return Analysis{Interval: Duration(time.Minute), Looks: 5}
+	return Analysis{
+		Interval: Duration(time.Minute), Looks: 5, Alpha: 0.02, Compare: CompareLive, Days: 7, Wider: 2,
+		Settle: Duration(3 * time.Minute), SettleFactor: 3, History: Duration(6 * time.Hour), Noise: 0.3,
+		Score: Score{Pass: 95, Marginal: 75},
+	}
 }
 
-func defaultMetric(name string) Metric { return Metric{Name: name} }
+// defaultMetric has the defaults of all judges; those of the others are dropped
+// when the metric's own is known.
+func defaultMetric(name string) Metric {
+	return Metric{Name: name, Node: "instance", Allowed: 1.1, Margin: 0.5, Require: RequireNoWorse, Weight: 1}
+}
+
+// defaultHarmless is the share of bad events that no service with counters is
+// halted for. Latencies have none: what is slow there may be most requests.
+const defaultHarmless = 0.001
+
+const defaultExporter = "promhttp"
+
+// defaultMannWhitney is what Kayenta's NetflixACAJudge has built in.
+func defaultMannWhitney() MannWhitney {
+	return MannWhitney{
+		Direction: "either", NaN: "remove", Outliers: "keep", OutlierFactor: 3,
+		Tolerance: 0.25, Confidence: 0.98, Measure: "meanRatio", Group: "others",
+	}
+}
 
 func defaultApproval(name string) Approval { return Approval{Name: name} }
+
+func defaultAlert(name string) Alert { return Alert{Name: name, Then: ThenHalt} }
+
+func defaultAlertSources() AlertSources { return AlertSources{Every: Duration(15 * time.Second)} }
 
 func defaultDeadlines() map[string]Deadline {
 	deadlines := map[string]Deadline{

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"io"
 	"os"
 
@@ -24,4 +25,27 @@ func WriteDiagnostics(w io.Writer, src *Source, diags hcl.Diagnostics) error {
 		}
 	}
 	return hcl.NewDiagnosticTextWriter(w, files, width, color).WriteDiagnostics(diags)
+}
+
+// Line is where a value was set, for a diagnostic about it; nil if its file is
+// not one of the source's.
+func (s *Source) Line(at Origin) *hcl.Range {
+	file := s.files[at.File]
+	if file == nil || at.Line < 1 {
+		return nil
+	}
+	lines := bytes.SplitAfter(file.Bytes, []byte("\n"))
+	if at.Line > len(lines) {
+		return nil
+	}
+	begin := 0
+	for _, line := range lines[:at.Line-1] {
+		begin += len(line)
+	}
+	text := bytes.TrimRight(lines[at.Line-1], "\r\n")
+	return &hcl.Range{
+		Filename: at.File,
+		Start:    hcl.Pos{Line: at.Line, Column: 1, Byte: begin},
+		End:      hcl.Pos{Line: at.Line, Column: len(text) + 1, Byte: begin + len(text)},
+	}
 }

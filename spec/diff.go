@@ -60,13 +60,16 @@ func Diff(old, next *Desired) []Change {
 	slices.SortFunc(paths, byParts)
 
 	var changes []Change
-	gone := "" // what came or went as a whole
+	var gone []Change // what came or went as a whole and this path is in
 	for _, path := range slices.Compact(paths) {
-		if gone != "" && strings.HasPrefix(path, gone) {
-			continue
-		}
 		was, wasThere := had[path]
 		is, isThere := has[path]
+		for len(gone) > 0 && !strings.HasPrefix(path, gone[len(gone)-1].Path+".") {
+			gone = gone[:len(gone)-1]
+		}
+		if slices.ContainsFunc(gone, func(c Change) bool { return c.Kind == Added && !wasThere || c.Kind == Removed && !isThere }) {
+			continue // but not what may stand beside a block of the name
+		}
 		c := Change{Path: path, Old: was.value, New: is.value, Origin: is.origin, Kind: Changed}
 		switch {
 		case !wasThere:
@@ -77,7 +80,7 @@ func Diff(old, next *Desired) []Change {
 			continue
 		}
 		if c.Kind != Changed && (was.block || is.block) {
-			gone = path + "."
+			gone = append(gone, c)
 		}
 		changes = append(changes, c)
 	}
@@ -130,7 +133,7 @@ func walk(s section, path string, visit func(path string, e entry)) {
 		n.each(func(label string, s section) {
 			inner := n.path(path, label)
 			switch {
-			case n.one:
+			case n.only(label):
 				visit(inner, entry{value: render(label), block: true})
 			case !n.always:
 				visit(inner, entry{block: true})

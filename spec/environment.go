@@ -14,6 +14,7 @@ type Environment struct {
 	Consul     Consul            `json:"consul,omitzero"`
 	Prometheus string            `json:"prometheus,omitempty"` // base URL of its HTTP API
 	Zone       *Zone             `json:"zone,omitempty"`
+	Alerts     *AlertSources     `json:"alerts,omitempty"` // nil: nobody is asked for any
 	Vars       map[string]string `json:"vars,omitempty"`
 	Origins    Origins           `json:"origins,omitempty"`
 }
@@ -34,6 +35,7 @@ func (e *Environment) form() form {
 		blocks: []nested{
 			single("consul", &e.Consul),
 			e.zone(),
+			optional("alerts", &e.Alerts, defaultAlertSources),
 		},
 	}
 }
@@ -64,6 +66,11 @@ func (e *Environment) serviceContext() *hcl.EvalContext {
 	if e.Prometheus != "" {
 		env["prometheus"] = cty.StringVal(e.Prometheus)
 	}
+	return withRuntimeVariables(env)
+}
+
+// withRuntimeVariables is what values may use besides ${env}.
+func withRuntimeVariables(env map[string]cty.Value) *hcl.EvalContext {
 	variables := map[string]cty.Value{"env": cty.ObjectVal(env)}
 	for _, name := range VarNames() {
 		variables[name] = cty.StringVal("{{" + name + "}}")

@@ -23,8 +23,10 @@ type form struct {
 type nested struct {
 	name  string
 	label *rule // nil: the block has no label
-	// one says that there may be no second one with another label.
-	one bool
+	// one says that there may be no second one with another label, but for
+	// beside, if that isn't empty.
+	one    bool
+	beside string
 	// always says that the section is there even if no input writes it.
 	always bool
 	// top says that paths start with this block, whatever it stands in.
@@ -42,11 +44,14 @@ func (n nested) path(outer, label string) string {
 		outer = ""
 	}
 	path := join(outer, n.name)
-	if n.label != nil && !n.one {
+	if n.label != nil && !n.only(label) {
 		path = join(path, label)
 	}
 	return path
 }
+
+// only tells whether there may be no other block beside one with this label.
+func (n nested) only(label string) bool { return n.one && (n.beside == "" || label != n.beside) }
 
 func join(path, name string) string {
 	if path == "" {

@@ -82,19 +82,9 @@ func (s *Source) load(name string) {
 		s.fail("Can't read an input", fmt.Sprintf("Read %s: %v.", name, err))
 		return
 	}
-	if diags := tooDeep(text, name); diags.HasErrors() {
-		s.files[name] = &hcl.File{Bytes: text}
-		s.diags = append(s.diags, diags...)
+	if !s.parse(name, text, (&inputs{}).form()) {
 		return
 	}
-	file, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
-	s.files[name] = file
-	s.diags = append(s.diags, diags...)
-	if diags.HasErrors() {
-		return
-	}
-	s.diags = append(s.diags, noLoops(file)...)
-	s.diags = append(s.diags, s.root.add(file.Body, (&inputs{}).form())...)
 
 	// An owner is the file's own, so it must not merge with other files'.
 	owned := s.root.attrs["owner"]
@@ -106,6 +96,24 @@ func (s *Source) load(name string) {
 		s.owners[name] = in.owner
 		s.diags = append(s.diags, c.diags...)
 	}
+}
+
+// parse merges a file into the tree, and tells whether its syntax is right.
+func (s *Source) parse(name string, text []byte, f form) bool {
+	if diags := tooDeep(text, name); diags.HasErrors() {
+		s.files[name] = &hcl.File{Bytes: text}
+		s.diags = append(s.diags, diags...)
+		return false
+	}
+	file, diags := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
+	s.files[name] = file
+	s.diags = append(s.diags, diags...)
+	if diags.HasErrors() {
+		return false
+	}
+	s.diags = append(s.diags, noLoops(file)...)
+	s.diags = append(s.diags, s.root.add(file.Body, f)...)
+	return true
 }
 
 func (s *Source) fail(summary, detail string) {

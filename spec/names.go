@@ -53,6 +53,8 @@ func checkNames(all []compiled, e Environment, file *zone.Zone) {
 // names are the whole names that a service takes, those of its pools last.
 func (s *Service) names(e Environment) []string {
 	switch {
+	case !s.Switch.Named():
+		return nil
 	case s.Switch.Kind == SwitchDNSUpdate:
 		return []string{s.Switch.FQDN(s.Switch.Zone)}
 	case e.Zone == nil:

@@ -194,6 +194,95 @@ func queryRule() rule {
 	}
 }
 
+// labelNameRule is that of Prometheus' data model,
+// https://prometheus.io/docs/concepts/data_model/.
+func labelNameRule() rule {
+	return matching("the name of a Prometheus label: letters, digits and \"_\", not a digit first", `[A-Za-z_][A-Za-z0-9_]*`, 128)
+}
+
+// optionalLabelRule also takes none.
+func optionalLabelRule() rule {
+	r := labelNameRule()
+	name := r.ok
+	r.want += ", or empty for none"
+	r.ok = func(s string) bool { return s == "" || name(s) }
+	return r
+}
+
+func seriesRule() rule {
+	return matching("the name of a Prometheus metric: letters, digits, \"_\" and \":\", not a digit first", `[A-Za-z_:][A-Za-z0-9_:]*`, 256)
+}
+
+// selectorRule is a name, matchers, or both: what is done with counters is not
+// up to the input.
+func selectorRule() rule {
+	return rule{
+		want: "a selector of counters, without rate() or increase(), such as http_requests_total{pool=\"${pool}\"}",
+		ok: func(s string) bool {
+			s = strings.TrimSpace(sample(s))
+			name, matchers, braced := strings.Cut(s, "{")
+			if name != "" && !seriesRule().ok(strings.TrimSpace(name)) || len(s) > 16<<10 {
+				return false
+			}
+			matchers, closed := strings.CutSuffix(matchers, "}")
+			return braced == closed && s != "" && (!braced || noBraces(matchers))
+		},
+	}
+}
+
+// matchersRule is what stands between the braces of a selector.
+func matchersRule() rule {
+	return rule{
+		want: "matchers as PromQL has them, without braces, such as job=\"web\"",
+		ok: func(s string) bool {
+			s = strings.TrimSpace(sample(s))
+			return s != "" && len(s) <= 4096 && noBraces(s) && !strings.HasSuffix(s, ",")
+		},
+	}
+}
+
+// noBraces tells whether all quotes are closed, and all braces within them.
+func noBraces(promql string) bool {
+	quote, escaped := rune(0), false
+	for _, c := range promql {
+		switch {
+		case escaped:
+			escaped = false
+		case quote != 0 && quote != '`' && c == '\\':
+			escaped = true
+		case quote == c:
+			quote = 0
+		case quote != 0:
+		case c == '"' || c == '\'' || c == '`':
+			quote = c
+		case c == '{' || c == '}':
+			return false
+		}
+	}
+	return quote == 0
+}
+
+// variableRule is a name that an expression may use. "live" leads to the
+// control's values there.
+func variableRule() rule {
+	r := matching("the name of a query: a-z, digits and \"_\", not a digit first, and not \"live\"", `[a-z_][a-z0-9_]*`, 64)
+	return r.and(func(s string) bool { return s != "live" })
+}
+
+func expressionRule() rule {
+	return rule{
+		want: "a boolean expression of at most 4096 bytes, such as \"errors < 0.01 && errors < 2 * live.errors\"",
+		ok:   func(s string) bool { return len(s) <= 4096 && strings.TrimSpace(s) != "" },
+	}
+}
+
+// groupRule is the name of a group of metrics.
+func groupRule() rule {
+	r := lineRule().and(func(s string) bool { return s != "" && len(s) <= 128 })
+	r.want = "the name of a group, on one line, of at most 128 bytes"
+	return r
+}
+
 // patternRule takes what Go's regexp package does (RE2).
 func patternRule() rule {
 	return rule{
@@ -250,6 +339,7 @@ func fixed(s string) bool { return sample(s) == s }
 func sample(s string) string {
 	return Vars{
 		Service: "x", Pool: Blue, Other: Green, Version: "1", Node: "x", Address: "127.0.0.1", Port: "1", Dir: "x",
+		Window: "1m", RateInterval: "1m",
 	}.Expand(s)
 }
 

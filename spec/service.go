@@ -29,6 +29,7 @@ type Service struct {
 	Warmup   *Warmup   `json:"warmup,omitempty"`
 	Analysis *Analysis `json:"analysis,omitempty"`
 	Switch   Switch    `json:"switch"`
+	Mesh     *Mesh     `json:"mesh,omitempty"` // nil: the mesh is not led
 	// Weights are the percentages of answers that the idle pool gets, step
 	// by step, before the switch. Empty means: no share before the switch.
 	Weights   []int      `json:"weights,omitempty"`
@@ -36,6 +37,7 @@ type Service struct {
 	Bake      Duration   `json:"bake"`
 	AfterBake string     `json:"after_bake"` // AfterBakeKeep or AfterBakeUpgrade
 	Approvals []Approval `json:"approvals,omitempty"`
+	Alerts    []Alert    `json:"alerts,omitempty"` // sorted by name; see AlertsInForce
 	// Deadlines are by phase; every phase that can wait has one.
 	Deadlines map[string]Deadline `json:"deadlines"`
 	Origins   Origins             `json:"origins,omitempty"`
@@ -66,9 +68,10 @@ func (s *Service) form() form {
 			listed("smoke", labelRule(), &s.Smoke, defaultSmoke, func(v Smoke) string { return v.Name }),
 			optional("warmup", &s.Warmup, defaultWarmup),
 			optional("analysis", &s.Analysis, defaultAnalysis),
-			chosen("switch", oneOf(SwitchKinds()...), &s.Switch.Kind, &s.Switch),
+			s.switchNest(),
 			single("drain", &s.Drain),
 			listed("approval", labelRule(), &s.Approvals, defaultApproval, func(v Approval) string { return v.Name }),
+			listed("alert", labelRule(), &s.Alerts, defaultAlert, func(v Alert) string { return v.Name }),
 			keyed("deadline", oneOf(Phases()...), &s.Deadlines, defaultDeadline),
 		},
 		check: s.validate,
@@ -82,15 +85,14 @@ func environmentsAttr(to *[]string, known rule) attr {
 }
 
 func (s *Service) validate(at scope) {
-	s.Switch.complete()
+	s.completeSwitch(at)
 	if s.Runtime.Kind == "" {
 		at.wrong("", "Missing runtime", "Service %q has no runtime block to say what it runs, such as: runtime %q { command = [\"./app\"] }", s.Name, RuntimeProcess)
 	}
 	s.validatePools(at)
 	s.validateRoll(at)
-	if s.Switch.Kind == SwitchDNSUpdate && len(s.Weights) > 0 {
-		at.wrong("weights", "No weights for this switch", "A switch of kind %q changes a CNAME, which has one target (RFC 1034 section 3.6.2): it can't give a share to each pool. Remove weights.", SwitchDNSUpdate)
-	}
+	s.validateAnalysis(at)
+	s.validateSwitch(at)
 	s.validateDeadlines(at)
 }
 
@@ -100,4 +102,5 @@ func (s *Service) settle(e Environment, at scope) {
 		s.Analysis.settle(e, at)
 	}
 	s.Switch.settle(e, at)
+	s.settleAlerts(e, at)
 }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Switch says how users are led to a pool.
+// Switch says how users are led to a pool by a name in DNS. It is zero for a
+// service that is switched in the mesh alone: see Named.
 type Switch struct {
 	Kind string `json:"kind"` // SwitchDNS or SwitchDNSUpdate
 	// Name is the label in the environment's zone, or SwitchApex for the zone
@@ -36,6 +37,9 @@ const (
 // CNAME may stand: its addresses are those of the live pool.
 const SwitchApex = "@"
 
+// Named tells whether there is a name in DNS that leads users.
+func (s Switch) Named() bool { return s.Name != "" }
+
 // InForce is the TTL that the service's name has now.
 func (s Switch) InForce(armed bool) Duration {
 	if armed && s.ArmedTTL > 0 {
@@ -54,10 +58,16 @@ func (s Switch) PoolName(service string) string {
 
 // Settles is how long after a name was armed everywhere some cache may hold
 // what it was told before; the second is for answers that were on their way.
-func (s Switch) Settles() time.Duration { return s.TTL.Std() + time.Second }
+func (s Switch) Settles() time.Duration {
+	if !s.Named() {
+		return 0
+	}
+	return s.TTL.Std() + time.Second
+}
 
-// SwitchKinds are the kinds of switches.
-func SwitchKinds() []string { return []string{SwitchDNS, SwitchDNSUpdate} }
+// SwitchKinds are the kinds of switches. One of the first two leads by DNS; the
+// last one may stand beside it, or alone.
+func SwitchKinds() []string { return []string{SwitchDNS, SwitchDNSUpdate, SwitchResolver} }
 
 func (s *Switch) form() form {
 	name := switchNameRule()
@@ -117,12 +127,15 @@ func (s *Switch) complete() {
 }
 
 func (s *Switch) settle(e Environment, at scope) {
+	if !s.Named() {
+		return
+	}
 	if s.Kind == SwitchDNSUpdate {
 		s.settleUpdate(e, at)
 		return
 	}
 	if e.Zone == nil {
-		at.wrong("switch", "No zone", "Services are switched in DNS, but environment %q has no zone. Add one, such as: zone \"apps.test\" { name_servers = [\"ns1.apps.test\"] }", e.Name)
+		at.wrong("switch", "No zone", "Services are switched in DNS, but environment %q has no zone. Add one, such as: zone \"apps.test\" { name_servers = [\"ns1.apps.test\"] }, or switch the service in Consul's mesh alone: switch %q {}", e.Name, SwitchResolver)
 		return
 	}
 	for _, colour := range []string{Blue, Green} {

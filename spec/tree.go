@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -34,7 +33,7 @@ func (t *tree) add(body hcl.Body, f form) hcl.Diagnostics {
 			diags = append(diags, wrong)
 			continue
 		}
-		n.add("", func(s section) {
+		n.add(n.labelOf(block), func(s section) {
 			diags = append(diags, child.add(block.Body, s.form())...)
 		})
 	}
@@ -43,9 +42,8 @@ func (t *tree) add(body hcl.Body, f form) hcl.Diagnostics {
 
 // child is the tree that the block belongs to.
 func (t *tree) child(n nested, block *hcl.Block) (*tree, *hcl.Diagnostic) {
-	label := ""
+	label := n.labelOf(block)
 	if n.label != nil {
-		label = block.Labels[0]
 		if !n.label.ok(label) {
 			return nil, &hcl.Diagnostic{
 				Severity: hcl.DiagError,
@@ -61,8 +59,10 @@ func (t *tree) child(n nested, block *hcl.Block) (*tree, *hcl.Diagnostic) {
 		t.blocks[n.name] = siblings
 	}
 	if siblings[label] == nil {
-		if n.one && len(siblings) > 0 {
-			other := slices.Collect(maps.Keys(siblings))[0]
+		for other := range siblings { // one at most that is the only one
+			if !n.only(label) || !n.only(other) {
+				continue
+			}
 			return nil, &hcl.Diagnostic{
 				Severity: hcl.DiagError,
 				Summary:  fmt.Sprintf("Two different %s blocks", n.name),
@@ -73,6 +73,14 @@ func (t *tree) child(n nested, block *hcl.Block) (*tree, *hcl.Diagnostic) {
 		siblings[label] = newTree(block.DefRange)
 	}
 	return siblings[label], nil
+}
+
+// labelOf is the block's label, empty if such a block has none.
+func (n nested) labelOf(block *hcl.Block) string {
+	if n.label == nil {
+		return ""
+	}
+	return block.Labels[0]
 }
 
 // schema is the form as HCL wants to know it.

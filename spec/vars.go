@@ -13,6 +13,10 @@ type Vars struct {
 	Address string
 	Port    string
 	Dir     string // the unpacked release
+	// Window is the analysis' interval and RateInterval the window that a rate
+	// needs, both as PromQL writes durations; they are known to its queries only.
+	Window       string
+	RateInterval string
 }
 
 func (v Vars) pairs() []string {
@@ -25,6 +29,8 @@ func (v Vars) pairs() []string {
 		"{{address}}", v.Address,
 		"{{port}}", v.Port,
 		"{{dir}}", v.Dir,
+		"{{window}}", v.Window,
+		"{{rate_interval}}", v.RateInterval,
 	}
 }
 

@@ -14,6 +14,14 @@ environment "prod" {
   }
   prometheus = "http://127.0.0.1:9090" # base URL of its HTTP API; default none, and then analyses must name one
 
+  # Who is asked for alerts that fire, besides the webhooks that tell of them;
+  # without the block, nobody is.
+  alerts {
+    alertmanager = ["http://127.0.0.1:9093"] # base URLs; default none, but one of the two is required
+    prometheus   = ["http://127.0.0.1:9090"] # base URLs of servers whose alerts count although Alertmanager may have silenced them; default none, but one of the two is required
+    every        = "10s"                     # at least 1s; default "15s"
+  }
+
   consul {
     address    = "127.0.0.1:8500" # default none: what CONSUL_HTTP_ADDR says
     datacenter = "dc1"            # default none: that of the Consul agent

@@ -20,6 +20,17 @@ service "web" {
   # A named consent before the switch; default none. There may be many.
   approval "release-owner" {}
 
+  # Alerts that halt a rollout. There may be many; without one, those halt that
+  # have the label service = "web" and, if they have labels environment or
+  # severity, this environment there and "critical" or "page".
+  alert "page" {
+    # Matchers as Alertmanager writes them, all of which an alert must meet. They
+    # may use ${service}, and ${pool}, ${other_pool} and ${version} of the rollout.
+    match                = ["service=${service}", "severity=~critical|page"] # required
+    then                 = "rollback"                                        # "halt" or "rollback", once users are on the new version; default "halt"
+    resume_when_resolved = env.name == "prod"                                # go on by itself when the alert that has halted it is resolved, which needs the environment's alerts block; default false
+  }
+
   # The longest each phase may take, and what happens then: "halt" or
   # "rollback", and for draining "continue" too.
   #

@@ -39,7 +39,7 @@ func (w *World) authorities(ctx context.Context, s spec.Service, env spec.Enviro
 			lead: leadOf(s, s.Switch.Zone), listed: []string{primary},
 			known: []witness{{kind: nameServers, name: "primary " + primary, addr: primary}},
 		}
-		if err := w.updates.trouble(s.Name); err != nil {
+		if err := w.nameTroubles.of(s.Name); err != nil {
 			a.trouble = fmt.Sprintf("; the last update failed: %v", err)
 		}
 		return a, nil

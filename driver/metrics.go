@@ -12,6 +12,7 @@ import (
 type Metrics struct {
 	updates *prometheus.CounterVec
 	drift   *prometheus.GaugeVec
+	mesh    meshMetrics
 }
 
 // NewMetrics registers the metrics, once for all the times that a replica
@@ -28,6 +29,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"service"}),
 	}
 	registry.MustRegister(m.updates, m.drift)
+	m.mesh = newMeshMetrics(registry)
 	return m
 }
 

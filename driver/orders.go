@@ -36,7 +36,7 @@ func (w *World) KeepOrders(ctx context.Context) {
 
 // watchServices sends the name of a service each time that its key under one
 // of the folders changes, until ctx ends.
-func (w *World) watchServices(ctx context.Context, watching *sync.WaitGroup, folders ...string) <-chan string {
+func (w *World) watchServices(ctx context.Context, watching *sync.WaitGroup, folders ...string) chan string {
 	changed := make(chan string)
 	for _, folder := range folders {
 		watching.Go(func() {

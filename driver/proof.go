@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"switchd/dnsproof"
@@ -17,10 +20,47 @@ import (
 	"switchd/spec"
 )
 
-// proof waits until all that users can be led by show the new pool: whatever
-// answers for the name with authority, and the resolvers that the environment
-// names.
+// proof waits until all that users can be led by show the new pool: in DNS, in
+// the mesh, or in both.
 func (w *World) proof(ctx context.Context, s rollout.Situation) gate.Verdict {
+	var named, meshed gate.Verdict
+	var looking sync.WaitGroup
+	if s.Spec.Mesh != nil {
+		looking.Go(func() { meshed = w.meshProof(ctx, s) })
+	}
+	if s.Spec.Switch.Named() {
+		named = w.nameProof(ctx, s)
+	}
+	looking.Wait()
+	switch {
+	case s.Spec.Mesh == nil:
+		return named
+	case !s.Spec.Switch.Named():
+		return meshed
+	default:
+		return together(named, meshed)
+	}
+}
+
+// together passes if both do.
+func together(a, b gate.Verdict) gate.Verdict {
+	both := gate.Verdict{Outcome: gate.Pass, Evidence: slices.Concat(a.Evidence, b.Evidence)}
+	var missing []string
+	for _, v := range []gate.Verdict{a, b} {
+		if v.Outcome != gate.Pass {
+			both.Outcome = gate.Unknown
+			missing = append(missing, v.Why)
+		}
+	}
+	if both.Why = strings.Join(missing, "; "); len(missing) == 0 {
+		both.Why = a.Why + "; " + b.Why
+	}
+	return both
+}
+
+// nameProof waits for whatever answers for the name with authority, and for the
+// resolvers that the environment names.
+func (w *World) nameProof(ctx context.Context, s rollout.Situation) gate.Verdict {
 	env, err := w.Environment(ctx)
 	if err != nil {
 		return gate.Undecided("the environment can't be read: %v", err)

@@ -47,11 +47,7 @@ func (w *World) warmup(ctx context.Context, s rollout.Situation, progress func(s
 	if nodes == nil {
 		return verdict
 	}
-	targets := make([]warmup.Target, 0, len(nodes))
-	for _, n := range nodes {
-		targets = append(targets, warmup.Target{Name: n.name, URL: n.url})
-	}
-	return warmup.Run(ctx, *s.Spec.Warmup, vars(s, s.Record.Pool), targets, progress)
+	return warmup.Run(ctx, *s.Spec.Warmup, vars(s, s.Record.Pool), warmupTargets(nodes), progress)
 }
 
 // smoke checks each node, and the pool through its DNS name where it has one in
@@ -69,7 +65,7 @@ func (w *World) smoke(ctx context.Context, s rollout.Situation) gate.Verdict {
 	if err != nil {
 		return gate.Undecided("the environment can't be read: %v", err)
 	}
-	if env.Zone != nil && s.Spec.Switch.Kind != spec.SwitchDNSUpdate && len(s.Spec.Switch.Targets) == 0 {
+	if env.Zone != nil && s.Spec.Switch.Named() && s.Spec.Switch.Kind != spec.SwitchDNSUpdate && len(s.Spec.Switch.Targets) == 0 {
 		servers, err := w.dnsServers(ctx)
 		if err != nil {
 			return gate.Undecided("the replicas can't be listed: %v", err)

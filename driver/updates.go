@@ -11,104 +11,22 @@ import (
 	"switchd/spec"
 )
 
-const (
-	// updateEvery is how often a name in somebody else's zone is looked at
-	// though nothing has changed here.
-	updateEvery = 30 * time.Second
-	// updateAgain follows a failure, twice as long with each, up to
-	// updateEvery.
-	updateAgain = time.Second
-	// updateTimeout bounds an update from before the live record is read, so
-	// that a process that was paused in between writes nothing of old.
-	updateTimeout = 8 * time.Second
-)
-
-// updates is how the names in zones of others are doing, by service.
-type updates struct {
-	mu       sync.Mutex
-	troubles map[string]error
-}
-
-func (u *updates) note(service string, err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.troubles == nil {
-		u.troubles = make(map[string]error)
-	}
-	u.troubles[service] = err
-}
-
-// trouble is why the last update of the service's name failed, nil if it did
-// not.
-func (u *updates) trouble(service string) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.troubles[service]
-}
+// updateEvery is how often a name in somebody else's zone is looked at though
+// nothing has changed here.
+const updateEvery = 30 * time.Second
 
 // KeepUpdates has the name of each service with a switch of the kind
 // dns-update lead where the live record says, until ctx ends: at once when a
 // record changes, and now and then, as somebody may have edited the zone.
 func (w *World) KeepUpdates(ctx context.Context) {
-	var watching, keeping sync.WaitGroup
-	defer keeping.Wait()
+	var watching sync.WaitGroup
 	defer watching.Wait()
 	changed := w.watchServices(ctx, &watching, w.Keys.Specs(), w.Keys.Lives())
-	wake := make(map[string]chan struct{}) // by service
-	for {
-		var service string
-		select {
-		case <-ctx.Done():
-			return
-		case service = <-changed:
-		}
-		if wake[service] == nil {
-			wake[service] = make(chan struct{}, 1)
-			// Each has its own loop: one primary that is away holds up nobody
-			// else's services.
-			keeping.Go(func() { w.keepUpdated(ctx, service, wake[service]) })
-		}
-		select {
-		case wake[service] <- struct{}{}:
-		default:
-		}
-	}
+	keepEach(ctx, changed, updateEvery, func(service string) keeper { return &nameKeeper{World: w, service: service} })
 }
 
-// keepUpdated keeps one service's name.
-func (w *World) keepUpdated(ctx context.Context, service string, wake <-chan struct{}) {
-	k := keeper{World: w, service: service}
-	defer k.forget()
-	var again <-chan time.Time
-	pause := updateAgain
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wake:
-			pause = updateAgain
-		case <-again:
-		}
-		updateCtx, cancel := context.WithTimeout(ctx, updateTimeout)
-		mine, err := k.update(updateCtx)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case !mine:
-			again = nil
-		case err != nil:
-			again = time.After(pause)
-			pause = min(2*pause, updateEvery)
-		default:
-			again = time.After(updateEvery)
-			pause = updateAgain
-		}
-	}
-}
-
-// keeper keeps one service's name.
-type keeper struct {
+// nameKeeper keeps one service's name.
+type nameKeeper struct {
 	*World
 
 	service string
@@ -116,8 +34,8 @@ type keeper struct {
 	failed  string           // the last trouble, which is told once
 }
 
-// update makes the name right, and tells whether there is one to be kept.
-func (k *keeper) update(ctx context.Context) (mine bool, err error) {
+// look makes the name right, and tells whether there is one to be kept.
+func (k *nameKeeper) look(ctx context.Context) (mine bool, err error) {
 	s, record, err := k.wanted(ctx)
 	switch {
 	case errors.Is(err, ledger.ErrUnknownService), err == nil && record.Target == "":
@@ -141,7 +59,7 @@ func (k *keeper) update(ctx context.Context) (mine bool, err error) {
 
 // wanted is the record as it is to be; without a target if there is none to be
 // kept.
-func (k *keeper) wanted(ctx context.Context) (spec.Service, dnsupdate.Record, error) {
+func (k *nameKeeper) wanted(ctx context.Context) (spec.Service, dnsupdate.Record, error) {
 	s, err := k.Service(ctx, k.service)
 	if err != nil || s.Switch.Kind != spec.SwitchDNSUpdate {
 		return s, dnsupdate.Record{}, err
@@ -158,11 +76,11 @@ func (k *keeper) wanted(ctx context.Context) (spec.Service, dnsupdate.Record, er
 }
 
 // tell says what came of an update: in the log each trouble once.
-func (k *keeper) tell(ctx context.Context, s spec.Service, record dnsupdate.Record, out dnsupdate.Outcome, err error) {
+func (k *nameKeeper) tell(ctx context.Context, s spec.Service, record dnsupdate.Record, out dnsupdate.Outcome, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // it is to end
 	}
-	k.updates.note(k.service, err)
+	k.nameTroubles.note(k.service, err)
 	k.Metrics.updated(k.service, out, err)
 	log := k.Log.With("service", k.service, "name", record.Name, "primary", s.Switch.Server)
 	if err != nil {
@@ -185,8 +103,8 @@ func (k *keeper) tell(ctx context.Context, s spec.Service, record dnsupdate.Reco
 }
 
 // forget says nothing more of the service: another replica may keep its name.
-func (k *keeper) forget() {
-	k.updates.note(k.service, nil)
+func (k *nameKeeper) forget() {
+	k.nameTroubles.note(k.service, nil)
 	k.Metrics.forget(k.service)
 	k.made, k.failed = dnsupdate.Record{}, ""
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 
-	"switchd/analysis"
 	"switchd/dnsflip/tsig"
 	"switchd/dnsproof"
 	"switchd/gate"
@@ -28,7 +27,8 @@ type World struct {
 	// Metrics may be nil.
 	Metrics *Metrics
 
-	updates updates
+	nameTroubles troubles // of names in zones of others
+	meshTroubles troubles
 }
 
 var _ rollout.World = (*World)(nil)
@@ -47,11 +47,7 @@ func (w *World) Run(ctx context.Context, job rollout.Job, s rollout.Situation, r
 	case rollout.JobWarmup:
 		return w.warmup(ctx, s, progress)
 	case rollout.JobAnalysis:
-		prometheus, verdict := w.prometheus(ctx, s.Spec)
-		if prometheus == nil {
-			return verdict
-		}
-		return analysis.Run(ctx, *s.Spec.Analysis, vars(s, s.Record.Pool), prometheus, progress)
+		return w.analysis(ctx, s, report)
 	case rollout.JobArmed:
 		return w.armed(ctx, s)
 	case rollout.JobProof:
@@ -70,25 +66,4 @@ func vars(s rollout.Situation, pool string) spec.Vars {
 		version = s.Record.From.Version
 	}
 	return spec.Vars{Service: s.Spec.Name, Pool: pool, Other: spec.Other(pool), Version: version}
-}
-
-// prometheus is the one that the spec names, nil with the reason if there is
-// none.
-func (w *World) prometheus(ctx context.Context, s spec.Service) (*analysis.Prometheus, gate.Verdict) {
-	base := ""
-	if s.Analysis != nil {
-		base = s.Analysis.Prometheus
-	}
-	if base == "" {
-		env, err := w.Environment(ctx)
-		if err != nil {
-			return nil, gate.Undecided("the environment can't be read: %v", err)
-		}
-		base = env.Prometheus
-	}
-	prometheus, err := analysis.NewPrometheus(base)
-	if err != nil {
-		return nil, gate.Failed("%v", err)
-	}
-	return prometheus, gate.Verdict{}
 }

@@ -27,7 +27,7 @@ func (u *unit) drain(ctx context.Context, s spec.Service) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	u.log.InfoContext(ctx, "draining", "until", began.Add(timeout).UTC().Format(time.TimeOnly))
-	sleep(ctx, s.Switch.TTL.Std())
+	sleep(ctx, s.LedFor())
 	for ctx.Err() == nil {
 		open, err := connections(s.Port)
 		if err != nil {

@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"switchd/gate"
@@ -61,9 +62,12 @@ func (p *plan) settle() bool {
 	return true
 }
 
-// leads tells whether the rollout leads users away from somewhere: a service's
-// first release has no name yet that caches could hold.
-func (p *plan) leads() bool { return p.Live != nil && p.record.From.Pool != "" }
+// leads tells whether the rollout leads users away from somewhere by a name: a
+// service's first release has none yet that caches could hold, and one that is
+// switched in the mesh alone never has.
+func (p *plan) leads() bool {
+	return p.Live != nil && p.record.From.Pool != "" && p.Spec.Switch.Named()
+}
 
 // armed is the job that looks at what answers for the name. Only the first
 // weight and the switch wait for it.
@@ -116,6 +120,18 @@ func (p *plan) answering() string {
 		return fmt.Sprintf("primary %s, name servers of %s", p.Spec.Switch.Server, p.Spec.Switch.Zone)
 	}
 	return "replicas, secondaries, name servers"
+}
+
+// proving is all that a switch is proved by.
+func (p *plan) proving() string {
+	var all []string
+	if p.Spec.Switch.Named() {
+		all = append(all, p.answering(), "resolvers")
+	}
+	if p.Spec.Mesh != nil {
+		all = append(all, "discovery chain")
+	}
+	return strings.Join(all, ", ")
 }
 
 // disarmed is the live record with the long TTL again, once the rollout leads

@@ -33,7 +33,7 @@ func (p *plan) switching() Decision {
 	if verdict.Outcome != gate.Pass {
 		// A proof that "failed" is one that is still missing: the write is
 		// done, and what doesn't show it yet must be waited for.
-		return p.await(job, fmt.Sprintf("for all that are asked (%s, resolvers) to answer with pool %s", p.answering(), p.record.Pool), verdict)
+		return p.await(job, fmt.Sprintf("for all that are asked (%s) to answer with pool %s", p.proving(), p.record.Pool), verdict)
 	}
 	p.record.ProvedAt = p.now
 	p.record.note(p.now, "switched: "+verdict.Why, verdict.Evidence...)

@@ -3,6 +3,7 @@
 package devconsul
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// Ports are an agent's.
-type Ports struct{ HTTP, Server, Serf int }
+// Ports are an agent's. GRPC is that of xDS, 0 for none.
+type Ports struct{ HTTP, Server, Serf, GRPC int }
 
 // Write writes an agent's configuration into its folder and returns the file.
 // What differs from Consul's defaults is the speed: short session TTLs are
@@ -33,7 +34,7 @@ func Write(dir, name, address string, ports Ports, extra map[string]any) (string
 		"limits":                map[string]any{"http_max_conns_per_client": 2000},
 		"ports": map[string]int{
 			"http": ports.HTTP, "server": ports.Server, "serf_lan": ports.Serf,
-			"serf_wan": -1, "dns": -1, "grpc": -1, "grpc_tls": -1, "https": -1,
+			"serf_wan": -1, "dns": -1, "grpc": cmp.Or(ports.GRPC, -1), "grpc_tls": -1, "https": -1,
 		},
 	}
 	maps.Copy(config, extra)

@@ -34,6 +34,17 @@ type Lone struct {
 // Settings in extra win over the usual ones.
 func Start(tb testing.TB, extra map[string]any) *Lone {
 	tb.Helper()
+	return start(tb, extra, false)
+}
+
+// StartMesh starts one that answers proxies too, at GRPC.
+func StartMesh(tb testing.TB) *Lone {
+	tb.Helper()
+	return start(tb, nil, true)
+}
+
+func start(tb testing.TB, extra map[string]any, mesh bool) *Lone {
+	tb.Helper()
 	binary, err := servers.Find(tb.Context(), os.Stderr, servers.Consul)
 	if err != nil {
 		tb.Fatalf("find Consul: %v", err)
@@ -45,6 +56,9 @@ func Start(tb testing.TB, extra map[string]any) *Lone {
 	}
 	for _, port := range []*int{&l.ports.HTTP, &l.ports.Server, &l.ports.Serf} {
 		*port = l.freePort()
+	}
+	if mesh {
+		l.ports.GRPC = l.freePort()
 	}
 	_, l.acl = extra["acl"]
 	settings := Server()
@@ -70,6 +84,9 @@ func (l *Lone) freePort() int {
 
 // Addr is the HTTP address.
 func (l *Lone) Addr() string { return net.JoinHostPort(l.address, fmt.Sprint(l.ports.HTTP)) }
+
+// GRPC is the address that proxies ask, of a server that StartMesh has started.
+func (l *Lone) GRPC() string { return net.JoinHostPort(l.address, fmt.Sprint(l.ports.GRPC)) }
 
 // Start starts the server, also again after Kill.
 func (l *Lone) Start() {

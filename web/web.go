@@ -1,6 +1,6 @@
 // Package web is what `switchd serve` answers over HTTP: its health, its
-// metrics, the status as JSON and as a page, and the artifacts. It only shows;
-// it decides and changes nothing.
+// metrics, the status as JSON and as a page, the artifacts, and what takes
+// alerts. It only shows; it decides and changes nothing.
 package web
 
 import (
@@ -37,6 +37,8 @@ type Config struct {
 	DNS func() (serial uint32, age time.Duration, ok bool)
 	// Artifacts serves what is below /v1/artifacts/; nil: nothing.
 	Artifacts http.Handler
+	// Alerts takes what is sent to /v1/alerts; nil: nothing.
+	Alerts http.Handler
 	// Gatherer has the metrics of the process; nil: only those of the
 	// rollouts are told.
 	Gatherer prometheus.Gatherer
@@ -52,6 +54,7 @@ type Config struct {
 //	GET /v1/status            what `switchd status --json` prints
 //	GET /v1/status/{service}  the same of one service
 //	    /v1/artifacts/        Config.Artifacts
+//	    /v1/alerts            Config.Alerts
 //
 // HEAD is answered where GET is, anything else with 405.
 func New(cfg Config) http.Handler {
@@ -75,6 +78,17 @@ func New(cfg Config) http.Handler {
 	if cfg.Artifacts != nil {
 		all.Handle("/v1/artifacts/", transfer(cfg.Artifacts))
 	}
+	if cfg.Alerts != nil {
+		all.Handle("/v1/alerts", bounded(cfg.Alerts))
+	}
+	return secured(all)
+}
+
+// OnlyAlerts returns the handler of a listener that is for alerts and nothing
+// else.
+func OnlyAlerts(alerts http.Handler) http.Handler {
+	all := http.NewServeMux()
+	all.Handle("/v1/alerts", bounded(alerts))
 	return secured(all)
 }
 

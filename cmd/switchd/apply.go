@@ -13,14 +13,19 @@ type applyCmd struct {
 	Dir    string `arg:"" help:"Directory of *.hcl files." type:"path"`
 	DryRun bool   `help:"Show what would change and write nothing."`
 	Prune  bool   `help:"Remove services that Consul holds and the directory doesn't."`
+	Try    bool   `help:"Ask Prometheus all queries of the analyses once before anything is written." default:"true" negatable:""`
 }
 
 func (c *applyCmd) Help() string {
-	return "The desired state is written in one transaction. It starts no rollout: what runs where changes with `promote` only."
+	return "The desired state is written in one transaction. It starts no rollout: what runs where changes with `promote` only.\n\n" +
+		"A query that Prometheus refuses is a mistake, and nothing is written. If Prometheus can't be asked, apply says so and goes on."
 }
 
 func (c *applyCmd) Run(a *app) error {
-	desired, err := a.compile(c.Dir, a.flags.Env)
+	desired, src, err := a.compile(c.Dir, a.flags.Env)
+	if err == nil && c.Try {
+		err = a.report(src, tryQueries(a.ctx, src, desired), c.Dir)
+	}
 	if err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}

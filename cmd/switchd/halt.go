@@ -16,7 +16,11 @@ func (c *haltCmd) Help() string {
 }
 
 func (c *haltCmd) Run(a *app) error {
-	change, err := a.operate(c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	change, err := a.operateOn(l, c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
 		return rollout.StopRollout(s, by, c.Why, time.Now())
 	})
 	if err != nil {
@@ -24,5 +28,8 @@ func (c *haltCmd) Run(a *app) error {
 	}
 	a.printf("%s: the rollout of %s is halted in phase %s; go on with `switchd resume %s`, or end it with `switchd rollback %s`\n",
 		c.Service, change.Record.Version, change.Record.Halt.Phase, c.Service, c.Service)
-	return nil
+	if change.Live == nil {
+		return nil
+	}
+	return a.followMesh(l, c.Service)
 }

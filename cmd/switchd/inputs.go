@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
+	"switchd/judge"
 	"switchd/spec"
 )
 
@@ -14,7 +16,7 @@ type inputError struct{ text string }
 func (e *inputError) Error() string { return e.text }
 
 // compile reads and compiles a directory, and prints what is wrong with it.
-func (a *app) compile(dir, env string) (*spec.Desired, error) {
+func (a *app) compile(dir, env string) (*spec.Desired, *spec.Source, error) {
 	src, diags := spec.Load(dir)
 	var desired *spec.Desired
 	if !diags.HasErrors() {
@@ -22,13 +24,53 @@ func (a *app) compile(dir, env string) (*spec.Desired, error) {
 		desired, more = src.Compile(env)
 		diags = append(diags, more...)
 	}
+	if desired != nil {
+		diags = append(diags, checkExpressions(src, desired)...)
+	}
+	return desired, src, a.report(src, diags, dir)
+}
+
+// checkExpressions compiles those of the judge expr.
+func checkExpressions(src *spec.Source, desired *spec.Desired) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, s := range desired.Services {
+		if s.Analysis == nil {
+			continue
+		}
+		for _, m := range s.Analysis.Metrics {
+			if m.Judge != spec.JudgeExpr {
+				continue
+			}
+			if err := judge.CheckExpr(m); err != nil {
+				diags = append(diags, mistake(src, s, m.Name, "expr", hcl.DiagError,
+					"Invalid expression", fmt.Sprintf("The expression of metric %q of service %q: %v.", m.Name, s.Name, err)))
+			}
+		}
+	}
+	return diags
+}
+
+// mistake is a diagnostic about an attribute of a metric.
+func mistake(src *spec.Source, s spec.Service, metric, attribute string, severity hcl.DiagnosticSeverity, summary, detail string) *hcl.Diagnostic {
+	d := &hcl.Diagnostic{Severity: severity, Summary: summary, Detail: detail}
+	for path := "metric." + metric + "." + attribute; path != "metric"; path = path[:strings.LastIndexByte(path, '.')] {
+		if at, ok := s.Origins[path]; ok {
+			d.Subject = src.Line(at)
+			break
+		}
+	}
+	return d
+}
+
+// report prints what is wrong with the inputs of a directory.
+func (a *app) report(src *spec.Source, diags hcl.Diagnostics, dir string) error {
 	if len(diags) > 0 {
 		if err := spec.WriteDiagnostics(a.stderr, src, diags); err != nil {
-			return nil, fmt.Errorf("print the mistakes: %w", err)
+			return fmt.Errorf("print the mistakes: %w", err)
 		}
 	}
 	if diags.HasErrors() {
-		return nil, &inputError{fmt.Sprintf("%s in %s", plural(len(diags.Errs()), "mistake"), dir)}
+		return &inputError{fmt.Sprintf("%s in %s", plural(len(diags.Errs()), "mistake"), dir)}
 	}
-	return desired, nil
+	return nil
 }

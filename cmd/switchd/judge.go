@@ -5,152 +5,66 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"text/tabwriter"
 
-	"switchd/judge/mannwhitney"
 	"switchd/judge/sequential"
-	"switchd/status"
 )
 
 type judgeCmd struct {
-	Judge string `help:"Judge to ask; mannwhitney is the only one." enum:"mannwhitney" default:"mannwhitney" placeholder:"NAME"`
-	Input string `help:"File of cases in JSON; - is standard input." placeholder:"FILE"`
-	JSON  bool   `help:"Print JSON, for programs: one object a line."`
+	Input  string `help:"File to judge: samples as CSV, JSON or OpenMetrics, or cases of the judge mannwhitney in JSON; - is standard input." placeholder:"FILE"`
+	Format string `help:"What the file has: csv, json or openmetrics; auto goes by its extension, and - has json." enum:"auto,csv,json,openmetrics" default:"auto" placeholder:"NAME"`
 
-	Score    bool               `help:"Sum the cases up to a score."`
-	Pass     float64            `help:"Least score that passes; 95 if not set." default:"95" placeholder:"PERCENT"`
-	Marginal float64            `help:"Least score that is marginal; 75 if not set." default:"75" placeholder:"PERCENT"`
-	Weight   map[string]float64 `help:"Weights of groups in the score; those without one share what is left." mapsep:"," placeholder:"GROUP=PERCENT"`
+	Prometheus string `help:"Judge the past as the Prometheus at this URL has it, from --from to --to." placeholder:"URL"`
+	Rollout    string `help:"Show the evidence of a rollout, the newest one's if no ID is named." placeholder:"SERVICE[/ID]"`
+	Primitive  string `help:"Compute a building block of the sequential judge: ${primitives}." placeholder:"NAME"`
+	Args       string `help:"Arguments of the building block, a JSON object." default:"{}" placeholder:"JSON"`
 
-	Primitive string `help:"Compute a building block of the sequential judge instead: ${primitives}." placeholder:"NAME"`
-	Args      string `help:"Arguments of the building block, a JSON object." default:"{}" placeholder:"JSON"`
+	judgedFlags `embed:"" group:"What is judged:"`
+	quickFlags  `embed:"" group:"How it is judged, without --config:"`
+	shownFlags  `embed:"" group:"What is shown:"`
+	scoreFlags  `embed:"" group:"Scores:"`
 }
 
 func (c *judgeCmd) Help() string {
-	return "Needs nothing but the file, which holds a case or an array of them. It ends with 0 when all of them were judged, whatever was found."
+	return `Nothing is changed anywhere. It ends with 0 when it could judge, whatever was found, unless --exit-code is given.
+
+A CSV file has a header and a row for each time and side, in the order of time: time (the end of a step, RFC 3339 or seconds since 1970), side or pool (experiment, control, or their names), and either bad and total (events in the step), or le=0.1, le=0.5, …, le=+Inf (events that took at most so long), or value; metric and node are optional.
+
+A JSON file of samples has an array for each metric: {"errors": [{"at": …, "experiment": {"nodes": {"a": {"total": 100, "bad": [1]}}}, "control": {…}}]}.
+
+An OpenMetrics file has series with timestamps, as promtool tsdb dump-openmetrics writes them.`
 }
 
 func (c *judgeCmd) Run(a *app) error {
+	named := 0
+	for _, source := range []string{c.Input, c.Prometheus, c.Rollout, c.Primitive} {
+		if source != "" {
+			named++
+		}
+	}
 	switch {
-	case (c.Input == "") == (c.Primitive == ""):
-		return &usageError{"name either a file of cases with --input or a building block with --primitive"}
+	case named != 1:
+		return &usageError{"name one of: a file with --input, a Prometheus with --prometheus, a rollout with --rollout, a building block with --primitive"}
 	case c.Primitive != "":
 		return c.primitive(a)
+	case c.Prometheus != "":
+		return c.past(a)
+	case c.Rollout != "":
+		return c.rollout(a)
+	default:
+		return c.file(a)
 	}
-	if err := c.checkScore(); err != nil {
-		return err
-	}
-	cases, err := c.read()
-	if err != nil {
-		return &inputError{err.Error()}
-	}
-	wrong := 0
-	results := make([]mannwhitney.Result, 0, len(cases))
-	for i := range cases {
-		if err := a.ctx.Err(); err != nil {
-			return err
-		}
-		if len(cases[i].Unknown) > 0 {
-			a.notef("switchd: warning: %s: unknown fields are ignored: %s\n", cases[i].Place, strings.Join(cases[i].Unknown, ", "))
-		}
-		if cases[i].Fault != nil {
-			wrong++
-		}
-		result := cases[i].Judge()
-		results = append(results, result)
-		if c.JSON {
-			if err := json.NewEncoder(a.stdout).Encode(result); err != nil {
-				return fmt.Errorf("print the verdict: %w", err)
-			}
-		}
-	}
-	if !c.JSON {
-		if err := printVerdicts(a.stdout, results); err != nil {
-			return fmt.Errorf("print the verdicts: %w", err)
-		}
-	}
-	if c.Score {
-		if err := c.sum(a, results); err != nil {
-			return fmt.Errorf("print the score: %w", err)
-		}
-	}
-	if wrong > 0 {
-		return &inputError{fmt.Sprintf("%s of %d can't be judged", plural(wrong, "case"), len(cases))}
-	}
-	return nil
 }
 
-func (c *judgeCmd) checkScore() error {
-	for group, weight := range c.Weight {
-		if !(weight >= 0 && weight <= 100) {
-			return &usageError{fmt.Sprintf("--weight: the weight of group %q is %v, want a number from 0 to 100", group, weight)}
-		}
-	}
-	if !(0 <= c.Marginal && c.Marginal <= c.Pass && c.Pass <= 100) {
-		return &usageError{fmt.Sprintf("--marginal is %v and --pass %v, want numbers from 0 to 100, the first not above the second", c.Marginal, c.Pass)}
-	}
-	return nil
-}
-
-// read reads the cases from a file or from standard input.
-func (c *judgeCmd) read() ([]mannwhitney.Case, error) {
+// open opens the input, and gives it a name for people.
+func (c *judgeCmd) open() (io.ReadCloser, string, error) {
 	if c.Input == "-" {
-		return mannwhitney.ReadCases(os.Stdin, "standard input")
+		return io.NopCloser(os.Stdin), "standard input", nil
 	}
 	file, err := os.Open(c.Input)
 	if err != nil {
-		return nil, fmt.Errorf("read the cases: %w", err)
+		return nil, c.Input, fmt.Errorf("read the input: %w", err)
 	}
-	defer func() { _ = file.Close() }() // only read
-	return mannwhitney.ReadCases(file, c.Input)
-}
-
-// sum prints what the verdicts come to.
-func (c *judgeCmd) sum(a *app, results []mannwhitney.Result) error {
-	score := mannwhitney.Sum(results, c.Weight, mannwhitney.Thresholds{Pass: c.Pass, Marginal: c.Marginal})
-	if c.JSON {
-		return json.NewEncoder(a.stdout).Encode(score)
-	}
-	a.printf("\nscore %v: %s", score.Score, score.Grade)
-	if score.Reason != "" {
-		a.printf(", since %s", score.Reason)
-	}
-	a.printf("\n")
-	if len(score.Groups) == 0 {
-		return nil
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "GROUP\tWEIGHT\tSCORE\tMETRICS\tNO DATA")
-	for _, g := range score.Groups {
-		_, _ = fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%d\t%d\n", g.Name, g.Weight, g.Score, g.Metrics, g.NoData)
-	}
-	return w.Flush()
-}
-
-// printVerdicts prints a table for people.
-func printVerdicts(to io.Writer, results []mannwhitney.Result) error {
-	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NAME\tVERDICT\tCONTROL\tEXPERIMENT\tWHY")
-	for _, r := range results {
-		verdict := string(r.Classification)
-		if r.Critical {
-			verdict += " (critical)"
-		}
-		if r.Muted {
-			verdict += " (muted)"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", status.Printable(r.Name), verdict, side(r.Control), side(r.Experiment), status.Printable(r.Reason))
-	}
-	return w.Flush()
-}
-
-// side is how many values there are, and where.
-func side(s mannwhitney.Summary) string {
-	if s.Count == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%d, mean %.4g", s.Count, float64(s.Mean))
+	return file, c.Input, nil
 }
 
 // primitive prints a building block of the sequential judge.

@@ -21,9 +21,17 @@ share away; afterwards, until the next promote, it makes the former pool live ag
 
 func (c *rollbackCmd) Run(a *app) error {
 	start := time.Now()
-	change, err := a.operate(c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	change, err := a.operateOn(l, c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
 		return rollout.Rollback(s, by, c.Why, time.Now())
 	})
+	if refusal, ok := errors.AsType[*rollout.Refusal](err); ok && refusal.Reason == rollout.NothingToDo {
+		// It may have been written before, and the mesh not have followed.
+		return errors.Join(err, a.followMesh(l, c.Service))
+	}
 	if err != nil {
 		return err
 	}
@@ -37,7 +45,7 @@ func (c *rollbackCmd) Run(a *app) error {
 		a.printf("; the rollout of %s is ended", change.Record.Version)
 	}
 	a.printf("\n")
-	return nil
+	return a.followMesh(l, c.Service)
 }
 
 // operate does one operation on a service's rollout, under a short lease.

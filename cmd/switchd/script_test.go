@@ -116,7 +116,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 		RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": script.Exits(mask), "kv": kv, "nodes": nodes, "replica": awaitReplica, "json": jsonValue,
-			"serving": serving, "tell": tell, "owner": owner,
+			"serving": serving, "chain": chain, "tell": tell, "owner": owner, "alert": sendAlert,
 		},
 	})
 }

@@ -39,6 +39,7 @@ type serveCmd struct {
 	DNS         dnsFlags      `embed:"" prefix:"dns-"`
 	Zone        []string      `help:"Zone to answer with --dns-only, and its file; repeat it for more." sep:"none" placeholder:"NAME=FILE"`
 	DNSSECKey   []string      `name:"dnssec-key" help:"Keys to sign zones with: the files of switchd dns keygen or of BIND, or ZONE=FILE for PKCS#8; repeat it for more." sep:"none" placeholder:"FILE"`
+	Alerts      alertFlags    `embed:"" prefix:"alerts-"`
 	User        string        `help:"User to become once all ports are bound." placeholder:"NAME"`
 	Advertise   string        `help:"IP address that nodes and other replicas reach this one at; what it listens on if not set." placeholder:"IP"`
 	TrustedKey  []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
@@ -89,6 +90,7 @@ type server struct {
 	driving atomic.Bool
 	tsig    *tsig.Ring
 	dns     *dnsflip.Server
+	alerts  *alertDesk
 	self    replica.Replica
 }
 
@@ -114,6 +116,9 @@ func (s *server) run(ctx context.Context) error {
 	listener, err := listen.Listen(ctx, "tcp", s.cmd.HTTPListen)
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	if s.alerts, err = s.cmd.Alerts.desk(ctx, s.ledger, s.metrics, s.log); err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	if err := s.dns.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close())
@@ -147,6 +152,14 @@ func (s *server) run(ctx context.Context) error {
 	work.Go(func() {
 		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log, Driving: s.driving.Load}).Run(ctx)
 	})
+	work.Go(func() { s.alerts.halter.Run(ctx, s.ledger.Consul, s.ledger.Keys) })
+	if s.alerts.listener != nil {
+		work.Go(func() {
+			if err := web.Serve(ctx, s.alerts.listener, web.OnlyAlerts(s.alerts.receiver), s.log); err != nil {
+				stop(err)
+			}
+		})
+	}
 	work.Go(func() { s.keepRegistered(ctx) })
 	work.Go(func() {
 		if err := seeder.run(ctx); err != nil {
@@ -221,7 +234,7 @@ func (s *server) handler(seeder *seeder) (http.Handler, error) {
 			}
 			return view.Serial, time.Since(view.At), true
 		},
-		Artifacts: seeder.handler(keys), Gatherer: s.metrics, Log: s.log,
+		Artifacts: seeder.handler(keys), Alerts: s.alerts.receiver, Gatherer: s.metrics, Log: s.log,
 	}), nil
 }
 
@@ -283,6 +296,7 @@ func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
 	work.Go(func() { engine.Supervise(ctx, active) })
 	work.Go(func() { world.KeepOrders(ctx) })
 	work.Go(func() { world.KeepUpdates(ctx) })
+	work.Go(func() { world.KeepMesh(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-lease.Lost():

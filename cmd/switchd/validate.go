@@ -20,7 +20,7 @@ func (c *validateCmd) Run(a *app) error {
 		}
 	}
 	for _, env := range envs {
-		desired, err := a.compile(c.Dir, env)
+		desired, _, err := a.compile(c.Dir, env)
 		if err != nil {
 			return err
 		}

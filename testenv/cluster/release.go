@@ -237,15 +237,14 @@ service "web" {
   analysis {
     interval = "1s"
     looks    = {{.S.Looks}}
-    metric "errors" {
-      query         = <<-EOT
-        (sum(rate(http_requests_total{service="web",pool="${pool}",version="${version}",code=~"5.."}[5s])) or vector(0))
-        / sum(rate(http_requests_total{service="web",pool="${pool}",version="${version}"}[5s]))
-      EOT
-      max           = 0.01
-      failure_limit = 1
-      traffic       = "sum(increase(http_requests_total{service=\"web\",pool=\"${pool}\",version=\"${version}\"}[5s]))"
-      min_traffic   = 40
+    settle   = "0s"
+    history  = "0s" # there is none yet
+    noise    = 0.05
+    errors {
+      selector = "version=\"${version}\""
+      harmless = 0.01
+      require  = "no_regression" # no_worse needs more requests than there are
+      after    = "{{.S.Looks}}s"
     }
     metric "latency-p99" {
       query         = "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket{service=\"web\",pool=\"${pool}\",version=\"${version}\"}[5s])))"

@@ -46,7 +46,7 @@ type Analysis struct {
 	History Duration `json:"history"`
 	// Noise is by how much the nodes of one version differ where no history
 	// tells: a standard deviation, 0.3 for 30 %.
-	Noise float64 `json:"noise"`
+	Noise   float64  `json:"noise"`
 	Score   Score    `json:"score"`
 	Metrics []Metric `json:"metrics"` // sorted by name
 }

@@ -77,7 +77,7 @@ func TestAnalysis_SpellsOutReadyMadeMetrics(t *testing.T) {
 			want := tt.want
 			want.Name, _, _ = strings.Cut(tt.text, " ")
 			want.Judge, want.Allowed, want.Margin, want.Require, want.Weight = spec.JudgeSequential, 1.1, 0.5, spec.RequireNoWorse, 1
-			if want.Bad != "" {
+			if want.Query == "" {
 				want.Harmless = 0.001
 			}
 			if !reflect.DeepEqual(got, []spec.Metric{want}) {
@@ -104,7 +104,7 @@ func TestAnalysis_ChoosesTheJudgeByWhatIsAsked(t *testing.T) {
 		 require = "no_regression"
 		 after   = "10m"`: {
 			Judge: spec.JudgeSequential, Buckets: `d_bucket{p="{{pool}}"}`, Unit: spec.UnitMilliseconds, Edges: []float64{250}, Node: "instance",
-			Allowed: 1.1, Margin: 0.5, Require: spec.RequireNoRegression, After: spec.Duration(10 * time.Minute), Weight: 1,
+			Allowed: 1.1, Margin: 0.5, Harmless: 0.001, Require: spec.RequireNoRegression, After: spec.Duration(10 * time.Minute), Weight: 1,
 		},
 		`queries = { errors = " up\n" }
 		 expr    = "errors < 1"

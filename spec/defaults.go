@@ -85,8 +85,8 @@ func defaultMetric(name string) Metric {
 	return Metric{Name: name, Node: "instance", Allowed: 1.1, Margin: 0.5, Require: RequireNoWorse, Weight: 1}
 }
 
-// defaultHarmless is the share of bad events that no service with counters is
-// halted for. Latencies have none: what is slow there may be most requests.
+// defaultHarmless is the share of failed or slow requests that no service is
+// halted for. Without one, a service without any would never be known well enough.
 const defaultHarmless = 0.001
 
 const defaultExporter = "promhttp"

@@ -180,7 +180,7 @@ func (m *Metric) validateThreshold(at scope) {
 }
 
 func (m *Metric) validateSequential(at scope) {
-	if m.Bad != "" && !at.set("harmless") {
+	if m.Query == "" && !at.set("harmless") {
 		m.Harmless = defaultHarmless
 	}
 	switch {

@@ -51,6 +51,7 @@ analysis {
   latency {
     exporter = "promhttp"
     edges    = ["25ms", "250ms"]
+    harmless = 0.01
   }
   saturation {
     exporter = "promhttp"

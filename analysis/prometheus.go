@@ -52,7 +52,8 @@ var _ Source = (*Prometheus)(nil)
 func NewPrometheus(base string) (*Prometheus, error) {
 	u, err := url.Parse(base)
 	if err != nil {
-		return nil, fmt.Errorf("parse the address of Prometheus: %w", err)
+		// Not the error, which would tell a password.
+		return nil, errors.New("the address of Prometheus is no URL: expected http://host:port or https://host:port")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("address of Prometheus %q: expected http://host:port or https://host:port", u.Redacted())

@@ -111,8 +111,10 @@ func TestNewPrometheus_RefusesWhatIsNoAddress(t *testing.T) {
 			t.Errorf("accepted %q", base)
 		}
 	}
-	_, err := analysis.NewPrometheus("ftp://user:secret@127.0.0.1")
-	if err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v", err)
+	for _, base := range []string{"ftp://user:secret@127.0.0.1", "http://user:secret@127.0.0.1:http", "127.0.0.1:9090"} {
+		_, err := analysis.NewPrometheus(base)
+		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "expected http://host:port") {
+			t.Errorf("of %q it says %v", base, err)
+		}
 	}
 }

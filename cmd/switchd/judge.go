@@ -27,7 +27,7 @@ type judgeCmd struct {
 func (c *judgeCmd) Help() string {
 	return `Nothing is changed anywhere. It ends with 0 when it could judge, whatever was found, unless --exit-code is given.
 
-A CSV file has a header and a row for each time and side, in the order of time: time (the end of a step, RFC 3339 or seconds since 1970), side or pool (experiment, control, or their names), and either bad and total (events in the step), or le=0.1, le=0.5, …, le=+Inf (events that took at most so long), or value; metric and node are optional.
+A CSV file has a header and a row for each time and side, in the order of time: time (the end of a step, RFC 3339 or seconds or milliseconds since 1970), side or pool (experiment, control, or their names), and either bad and total (events in the step), or le=0.1, le=0.5, …, le=+Inf (events that took at most so long), or value; metric and node are optional. Or it has time and a column of values for each side, named like it.
 
 A JSON file of samples has an array for each metric: {"errors": [{"at": …, "experiment": {"nodes": {"a": {"total": 100, "bad": [1]}}}, "control": {…}}]}.
 

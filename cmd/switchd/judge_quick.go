@@ -94,14 +94,17 @@ func (c *quickFlags) quickNamed() string {
 
 // quick writes the flags as an analysis.
 func (c *quickFlags) quick(recorded []replay.Metric) (string, error) {
+	if err := c.askable(recorded != nil); err != nil {
+		return "", err
+	}
 	if recorded == nil {
 		switch {
 		case c.Bad != "" || c.Total != "":
-			recorded = []replay.Metric{{Name: "errors", Kind: replay.Counts, Compared: true}}
+			recorded = []replay.Metric{{Name: "errors", Kind: replay.Counts}}
 		case c.Buckets != "":
-			recorded = []replay.Metric{{Name: "latency", Kind: replay.Buckets, Compared: true}}
+			recorded = []replay.Metric{{Name: "latency", Kind: replay.Buckets}}
 		case c.Query != "":
-			recorded = []replay.Metric{{Name: "value", Kind: replay.Values, Compared: true}}
+			recorded = []replay.Metric{{Name: "value", Kind: replay.Values}}
 		default:
 			return "", &usageError{"name what to judge: an analysis with --config, or counters with --bad and --total, a histogram with --buckets, a value with --query"}
 		}
@@ -124,6 +127,27 @@ func (c *quickFlags) quick(recorded []replay.Metric) (string, error) {
 	}
 	b.close()
 	return b.text.String(), nil
+}
+
+// askable refuses flags that would ask for nothing, for two things at once, or
+// for what a file of samples has already.
+func (c *quickFlags) askable(recorded bool) error {
+	var named []string
+	for _, flag := range []struct{ name, text string }{{"--bad", c.Bad}, {"--total", c.Total}, {"--buckets", c.Buckets}, {"--query", c.Query}} {
+		if flag.text != "" {
+			named = append(named, flag.name)
+		}
+	}
+	pair := c.Bad != "" && c.Total != ""
+	switch {
+	case len(named) == 0 || !recorded && (len(named) == 1 && c.Bad+c.Total == "" || len(named) == 2 && pair):
+		return nil
+	case recorded:
+		return &usageError{named[0] + " asks a Prometheus or a file of OpenMetrics, and a file of samples has its metrics; leave it out"}
+	case !pair && c.Bad+c.Total != "" && len(named) == 1:
+		return &usageError{"--bad and --total belong together: the bad events of all events; " + named[0] + " alone can't be judged"}
+	}
+	return &usageError{strings.Join(named, " and ") + " ask for several metrics; name one, or write them into a file for --config"}
 }
 
 // metric writes one metric.

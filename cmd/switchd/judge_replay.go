@@ -71,6 +71,7 @@ func (c *judgeCmd) file(a *app) error {
 	if err != nil {
 		return err
 	}
+	data = stdbytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // some editors begin with it
 	if !replay.AreSamples(data) {
 		if c.Judge != auto && c.Judge != spec.JudgeMannWhitney || c.Config != "" {
 			return &inputError{name + ": has no samples: an object with an array for each metric; `switchd judge --help` shows it. Cases are for the judge mannwhitney, without --config"}
@@ -162,7 +163,7 @@ func (c *judgeCmd) recording(a *app, recording *replay.Recording, name string) e
 	if err != nil {
 		return &inputError{err.Error()}
 	}
-	r := replayed{config: config, text: text, source: name}
+	r := replayed{config: config, text: text, source: name, notes: recording.Notes}
 	if !from.IsZero() && config.History > 0 {
 		history, err := replay.History(a.ctx, replay.Between(looks, from.Add(-config.History.Std()), from))
 		if err != nil {
@@ -177,6 +178,9 @@ func (c *judgeCmd) recording(a *app, recording *replay.Recording, name string) e
 func (c *judgeCmd) dump(a *app, file io.Reader, name string) error {
 	config, text, err := c.config(nil)
 	if err != nil {
+		return err
+	}
+	if err := c.knows(config); err != nil {
 		return err
 	}
 	keep, err := c.wanted(config)
@@ -229,6 +233,27 @@ func (c *judgeCmd) wanted(config spec.Analysis) (func(map[string]string) bool, e
 	}, nil
 }
 
+// knows refuses queries with a variable that no flag has set, as they would find
+// nothing.
+func (c *judgedFlags) knows(config spec.Analysis) error {
+	for _, m := range config.Metrics {
+		for _, q := range queries(m, spec.Vars{Service: "{{service}}", Version: "{{version}}"}) {
+			for _, v := range []struct {
+				name, flags string
+				set         bool
+			}{
+				{"service", "--service", c.Service != ""},
+				{"version", "--release and --live", c.Release != "" && c.Live != ""},
+			} {
+				if !v.set && strings.Contains(q.Text, "{{"+v.name+"}}") {
+					return &usageError{fmt.Sprintf("%s of metric %q uses ${%s}; say what it is with %s", q.Name, m.Name, v.name, v.flags)}
+				}
+			}
+		}
+	}
+	return nil
+}
+
 func (c *judgeCmd) vars() spec.Vars {
 	return spec.Vars{Service: c.Service, Pool: c.Experiment, Other: c.Control, Version: c.Release}
 }
@@ -248,6 +273,9 @@ func (c *judgeCmd) past(a *app) error {
 	}
 	config, text, err := c.config(nil)
 	if err != nil {
+		return err
+	}
+	if err := c.knows(config); err != nil {
 		return err
 	}
 	source, err := analysis.NewPrometheus(c.Prometheus)
@@ -307,7 +335,26 @@ func (c *judgeCmd) run(a *app, r replayed, looks replay.Looks, about int) error 
 		return &inputError{fmt.Sprintf("%s: there is no look between --from and --to", r.source)}
 	}
 	r.trail = panel.Trail()
+	r.notes = append(r.notes, c.empty(r)...)
 	return c.show(a, r)
+}
+
+// empty tells what was asked for by metrics that no data was found for.
+func (c *judgeCmd) empty(r replayed) (notes []string) {
+	for _, m := range r.config.Metrics {
+		none := slices.ContainsFunc(r.result.Verdict.Findings, func(f judge.Finding) bool {
+			return f.Metric == m.Name && f.Samples == 0 && f.Gaps > 0
+		})
+		if !none || !r.asked {
+			continue
+		}
+		for _, q := range queries(m, c.vars()) {
+			if q.Name != "bad" { // of which there may be none
+				notes = append(notes, fmt.Sprintf("no look has data of %s; asked for %s was its %s, %s", m.Name, c.Experiment, q.Name, q.Text))
+			}
+		}
+	}
+	return notes
 }
 
 // wrong is how an error of a replay ends the command: what is wrong with a file

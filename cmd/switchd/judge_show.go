@@ -71,8 +71,9 @@ func (r replayed) printJSON(w io.Writer) error {
 		From      time.Time                   `json:"from"`
 		To        time.Time                   `json:"to"`
 		SelfTests map[string]judge.Background `json:"self_tests,omitempty"`
+		Notes     []string                    `json:"notes,omitempty"`
 		Trail     judge.Trail                 `json:"trail"`
-	}{r.result.Verdict.Outcome.String(), r.result.Verdict, append([]replay.Decision{}, r.result.Decisions...), r.result.Looks, r.config.Interval, r.result.From, r.result.To, r.backgrounds, r.trail})
+	}{r.result.Verdict.Outcome.String(), r.result.Verdict, append([]replay.Decision{}, r.result.Decisions...), r.result.Looks, r.config.Interval, r.result.From, r.result.To, r.backgrounds, r.notes, r.trail})
 }
 
 // print writes for people: the verdict, when it was found, a sentence for each
@@ -85,10 +86,12 @@ func (r replayed) print(w io.Writer) error {
 		fmt.Fprintf(&text, "%s: %s\n", strings.ToLower(f.Name), status.Printable(f.Text))
 	}
 	text.WriteByte('\n')
-	for _, f := range v.Findings {
-		fmt.Fprintf(&text, "%s\n", status.Printable(f.Why))
+	if len(v.Findings) != 1 || !strings.HasPrefix(v.Why, v.Findings[0].Why) { // else it is said
+		for _, f := range v.Findings {
+			fmt.Fprintf(&text, "%s\n", status.Printable(f.Why))
+		}
+		text.WriteByte('\n')
 	}
-	text.WriteByte('\n')
 	if _, err := io.WriteString(w, text.String()); err != nil {
 		return err
 	}
@@ -213,7 +216,7 @@ func (c *judgeCmd) report(r replayed) report.Report {
 		}
 		m := r.config.Metrics[i]
 		metric := report.Metric{
-			Finding: f, Share: m.Total != "" || m.Buckets != "", Path: r.trail.Metrics[m.Name],
+			Finding: f, Share: m.Total != "" || m.Buckets != "", Shows: shows(m), Path: r.trail.Metrics[m.Name],
 			Allowed: m.Allowed, Harmless: m.Harmless, Min: m.Min, Max: m.Max,
 		}
 		if r.asked {
@@ -222,6 +225,21 @@ func (c *judgeCmd) report(r replayed) report.Report {
 		shown.Metrics = append(shown.Metrics, metric)
 	}
 	return shown
+}
+
+// shows says what a metric's plot is of: for a histogram, its first edge.
+func shows(m spec.Metric) string {
+	switch {
+	case m.Buckets != "" && len(m.Edges) > 0:
+		edge := m.Edges[0]
+		if m.Unit != spec.UnitMilliseconds {
+			edge *= 1000
+		}
+		return "Share of requests above " + strconv.FormatFloat(edge, 'g', 6, 64) + " ms"
+	case m.Total != "":
+		return "Share of bad requests"
+	}
+	return "Value"
 }
 
 // queries are what was asked for the experiment.

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"switchd/judge"
 	"switchd/spec"
@@ -31,11 +33,14 @@ import (
 //     long, as the buckets of a histogram count them; total may stand for the last
 //   - value: the metric's value in the step
 //
+// Instead of side and value there may be a column of values for each side, with
+// its name. Semicolons or tabs may stand between columns too.
+//
 // Counts are those of the step alone, not of a counter that goes on. An empty
 // cell is a gap. The file is read twice: once for what it has, so that what is
 // wrong with it is told before anything is judged, and once for each replay.
 func ReadCSV(r io.ReadSeeker, file, metric string, sides Sides) (*Recording, error) {
-	t := &table{r: r, file: file, name: metric, sides: sides, compared: make(map[string]bool)}
+	t := &table{r: r, file: file, name: metric, sides: sides, compared: make(map[string]bool), totals: make(map[origin]total)}
 	var o outline
 	for row, err := range t.rows() {
 		if err == nil {
@@ -45,7 +50,15 @@ func ReadCSV(r io.ReadSeeker, file, metric string, sides Sides) (*Recording, err
 			return nil, t.at(row.line, err)
 		}
 	}
-	return o.recording(file, t.looks)
+	for _, m := range o.metrics {
+		m.Alone = m.sides.alone(sides)
+	}
+	recording, err := o.recording(file, t.looks)
+	if err != nil {
+		return nil, err
+	}
+	recording.Notes = t.notes()
+	return recording, nil
 }
 
 // table is a CSV file with its header.
@@ -57,7 +70,16 @@ type table struct {
 
 	time, side, metric, node, bad, total, value int // columns, -1 for none
 	edges                                       []edge
+	parts                                       []part
 	compared                                    map[string]bool // metrics with rows of the control
+	totals                                      map[origin]total
+}
+
+// part is what a line has of one side: most have one row, and lines with a column
+// for each side have several.
+type part struct {
+	side  string // "" if a column tells it
+	value int    // column, -1 for none
 }
 
 // edge is a column of a histogram.
@@ -99,6 +121,7 @@ func (t *table) rows() iter.Seq2[row, error] {
 		}
 		lines := csv.NewReader(buffered)
 		lines.ReuseRecord, lines.TrimLeadingSpace = true, true
+		lines.Comma = separator(buffered)
 		header, err := lines.Read()
 		if errors.Is(err, io.EOF) {
 			yield(row{}, errors.New("it is empty; the first line names the columns"))
@@ -116,16 +139,36 @@ func (t *table) rows() iter.Seq2[row, error] {
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			var parsed row
-			if err == nil {
-				parsed, err = t.row(cells)
+			if errors.Is(err, csv.ErrFieldCount) {
+				err = fmt.Errorf("it has %d cells, and the header names %d columns", len(cells), len(header))
 			}
-			parsed.line, _ = place(lines, err)
-			if !yield(parsed, syntax(err)) || err != nil {
+			line, _ := place(lines, err)
+			if err != nil {
+				yield(row{line: line}, syntax(err))
 				return
+			}
+			for _, p := range t.parts {
+				parsed, err := t.row(cells, p)
+				parsed.line = line
+				if !yield(parsed, err) || err != nil {
+					return
+				}
 			}
 		}
 	}
+}
+
+// separator is what stands between the columns of the first line: spreadsheets
+// of many countries write semicolons.
+func separator(r *bufio.Reader) rune {
+	head, _ := r.Peek(r.Size()) // what is wrong with it shows when it is read
+	first, _, _ := strings.Cut(string(head), "\n")
+	for _, other := range ";\t" {
+		if !strings.Contains(first, ",") && strings.ContainsRune(first, other) {
+			return other
+		}
+	}
+	return ','
 }
 
 // place is the line that was read last.
@@ -147,12 +190,19 @@ func syntax(err error) error {
 // header finds the columns.
 func (t *table) header(names []string) error {
 	t.time, t.side, t.metric, t.node, t.bad, t.total, t.value = -1, -1, -1, -1, -1, -1, -1
-	t.edges = nil
+	t.edges, t.parts = nil, nil
 	columns := map[string]*int{
 		"time": &t.time, "side": &t.side, "pool": &t.side, "metric": &t.metric, "node": &t.node,
 		"bad": &t.bad, "total": &t.total, "value": &t.value,
 	}
 	for i, name := range names {
+		if !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+			return errors.New("the first line is no text in UTF-8; save the file as CSV in UTF-8")
+		}
+		if side := strings.TrimSpace(name); t.sides.knows(side) {
+			t.parts = append(t.parts, part{strings.Clone(side), i})
+			continue
+		}
 		name = strings.ToLower(strings.TrimSpace(name))
 		if le, ok := strings.CutPrefix(name, "le="); ok {
 			v, err := strconv.ParseFloat(le, 64)
@@ -165,7 +215,7 @@ func (t *table) header(names []string) error {
 		column := columns[name]
 		switch {
 		case column == nil:
-			return fmt.Errorf("column %q is unknown, known are %s and le=NUMBER", names[i], strings.Join(slices.Sorted(maps.Keys(columns)), ", "))
+			return fmt.Errorf("column %q is unknown, known are %s and le=NUMBER, or a column of values for each side: %s", names[i], strings.Join(slices.Sorted(maps.Keys(columns)), ", "), t.sides)
 		case *column >= 0:
 			return fmt.Errorf("column %q is there twice", names[i])
 		}
@@ -186,8 +236,10 @@ func (t *table) complete() error {
 	switch {
 	case t.time < 0:
 		return errors.New("there is no column time")
+	case len(t.parts) > 0:
+		return t.wide()
 	case t.side < 0:
-		return errors.New("there is no column side (or pool), which tells experiment and control apart")
+		return fmt.Errorf("there is no column side (or pool), which tells experiment and control apart, nor a column of values for each: %s", t.sides)
 	case t.bad < 0 && t.value < 0 && last < 0:
 		return errors.New("there is nothing to judge: no columns bad and total, no le=…, no value")
 	case t.bad >= 0 && t.total < 0:
@@ -199,11 +251,28 @@ func (t *table) complete() error {
 	case len(t.edges) > MaxEdges+1:
 		return fmt.Errorf("there are %d buckets, at most %d can be judged", len(t.edges), MaxEdges)
 	}
+	t.parts = []part{{value: t.value}}
 	return nil
 }
 
-// row parses the cells of one line.
-func (t *table) row(cells []string) (row, error) {
+// wide refuses a table with a column for each side that has others as well.
+func (t *table) wide() error {
+	if t.side >= 0 || t.bad >= 0 || t.total >= 0 || t.value >= 0 || len(t.edges) > 0 {
+		return fmt.Errorf("the column %q has the values of one side, beside which only time, metric and node may stand", t.parts[0].side)
+	}
+	seen := make(map[bool]bool)
+	for _, p := range t.parts {
+		experiment, _ := t.sides.experiment(p.side)
+		if seen[experiment] {
+			return fmt.Errorf("there is a second column of the same side, %q", p.side)
+		}
+		seen[experiment] = true
+	}
+	return nil
+}
+
+// row parses one side's cells of a line.
+func (t *table) row(cells []string, p part) (row, error) {
 	cell := func(column int) string {
 		if column < 0 {
 			return ""
@@ -221,9 +290,10 @@ func (t *table) row(cells []string) (row, error) {
 	if r.at, err = ParseTime(cell(t.time)); err != nil {
 		return r, err
 	}
+	side := cmp.Or(p.side, cell(t.side))
 	var known bool
-	if r.experiment, known = t.sides.experiment(cell(t.side)); !known {
-		return r, t.sides.refuse(cell(t.side))
+	if r.experiment, known = t.sides.experiment(side); !known {
+		return r, t.sides.refuse(side)
 	}
 	number := func(name string, column int, count bool) float64 {
 		v, wrong := parseNumber(cell(column))
@@ -235,8 +305,8 @@ func (t *table) row(cells []string) (row, error) {
 		}
 		return v
 	}
-	r.bad, r.total, r.value = number("bad", t.bad, true), number("total", t.total, true), number("value", t.value, false)
-	r.empty = cell(t.value) == ""
+	r.bad, r.total, r.value = number("bad", t.bad, true), number("total", t.total, true), number(cmp.Or(p.side, "value"), p.value, false)
+	r.empty = cell(p.value) == ""
 	for i, e := range t.edges {
 		r.buckets[i] = number(fmt.Sprintf("le=%v", e.le), e.column, true)
 	}
@@ -256,22 +326,31 @@ func parseNumber(text string) (float64, error) {
 	}
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return math.NaN(), fmt.Errorf("%q is not a number", text)
+		return math.NaN(), fmt.Errorf("%q is not a number; want one like 1234.5, without units or separators, or an empty cell for a gap", text)
 	}
 	return v, nil
 }
 
-// ParseTime reads a time: RFC 3339, or seconds since 1970.
+// ParseTime reads a time: RFC 3339, the same without a zone, which is taken for
+// UTC, or seconds or milliseconds since 1970.
 func ParseTime(text string) (time.Time, error) {
-	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return at.UTC(), nil
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", time.DateTime} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at.UTC(), nil
+		}
 	}
-	seconds, err := strconv.ParseFloat(text, 64)
-	const latest = 1 << 34 // after the year 2500
-	if err != nil || !(seconds >= 0 && seconds <= latest) {
-		return time.Time{}, fmt.Errorf("%q is not a time, want one such as 2026-11-20T10:00:00Z, or seconds since 1970", text)
+	number, err := strconv.ParseFloat(text, 64)
+	const (
+		latest   = 1 << 34 // seconds, after the year 2500
+		earliest = 1e11    // milliseconds, in 1973
+	)
+	switch {
+	case err == nil && number >= 0 && number <= latest:
+		return time.UnixMilli(int64(math.Round(number * 1000))).UTC(), nil
+	case err == nil && number >= earliest && number <= latest*1000:
+		return time.UnixMilli(int64(math.Round(number))).UTC(), nil
 	}
-	return time.UnixMilli(int64(math.Round(seconds * 1000))).UTC(), nil
+	return time.Time{}, fmt.Errorf("%q is not a time, want one such as 2026-11-20T10:00:00Z, or seconds or milliseconds since 1970", text)
 }
 
 func compare(a, b float64) int {
@@ -309,7 +388,8 @@ func (r row) outline(o *outline, t *table) error {
 	if m.Kind == Buckets && m.Edges == nil {
 		m.Edges = t.finite()
 	}
-	m.Compared = m.Compared || !r.experiment
+	m.sides.saw(r.at, r.experiment)
+	t.count(r)
 	if !r.experiment {
 		t.compared[r.metric] = true
 	}
@@ -408,9 +488,9 @@ func (t *table) add(side *judge.Reading, r row, m spec.Metric, first bool) error
 	if side.Missing != "" {
 		return nil
 	}
-	counts, complete := t.counts(r, kind, m.Edges)
-	if !complete {
-		*side = judge.Reading{Missing: "a number is missing in the row"}
+	counts, missing := t.counts(r, kind, m.Edges)
+	if missing != "" {
+		*side = judge.Reading{Missing: missing}
 		return nil
 	}
 	if side.Nodes == nil {
@@ -420,25 +500,38 @@ func (t *table) add(side *judge.Reading, r row, m spec.Metric, first bool) error
 	return nil
 }
 
-// counts are the events of a row.
-func (t *table) counts(r row, kind Kind, edges []float64) (c judge.Counts, complete bool) {
+// counts are the events of a row, or why they are missing.
+func (t *table) counts(r row, kind Kind, edges []float64) (c judge.Counts, missing string) {
+	const none = "a number is missing in the row"
 	if kind == Counts {
-		return judge.Counts{Total: r.total, Bad: []float64{r.bad}}, !math.IsNaN(r.bad + r.total)
+		if math.IsNaN(r.bad + r.total) {
+			return c, none
+		}
+		return judge.Counts{Total: r.total, Bad: []float64{r.bad}}, ""
 	}
 	c.Total = r.total
 	if last := len(t.edges) - 1; math.IsInf(t.edges[last].le, 1) {
 		c.Total = r.buckets[last]
 	}
-	complete = !math.IsNaN(c.Total)
+	if math.IsNaN(c.Total) {
+		return c, none
+	}
+	before := c.Total
 	for i, e := range t.edges {
 		if math.IsInf(e.le, 1) || edges != nil && !slices.Contains(edges, e.le) {
 			continue
 		}
 		slow := c.Total - r.buckets[i]
-		complete = complete && slow >= 0 // a bucket above the total, or none
+		switch {
+		case math.IsNaN(slow):
+			return c, none
+		case slow < 0 || slow > before:
+			return c, fmt.Sprintf("the bucket le=%v has more events than a longer one, or fewer than a shorter one", e.le)
+		}
+		before = slow
 		c.Bad = append(c.Bad, slow)
 	}
-	return c, complete
+	return c, ""
 }
 
 // atMost reads no more than it may, and says so.

@@ -43,6 +43,10 @@ func counts(name string) spec.Metric {
 	return spec.Metric{Name: name, Judge: spec.JudgeSequential, Bad: "bad", Total: "total"}
 }
 
+func value(name string) spec.Metric {
+	return spec.Metric{Name: name, Judge: spec.JudgeSequential, Query: "value"}
+}
+
 func readCSV(text string) (*replay.Recording, error) {
 	return replay.ReadCSV(strings.NewReader(text), "web.csv", "errors", replay.Sides{Experiment: "green", Control: "blue"})
 }

@@ -49,10 +49,13 @@ type Metric struct {
 	Kind Kind
 	// Edges are those of a histogram, ascending, without +Inf.
 	Edges []float64
-	// Compared tells whether the control has readings as well.
-	Compared bool
+	// Alone says why the two sides can't be compared, such as that one of them has
+	// nothing; "" if they can.
+	Alone string
 
-	width int // numbers of bad events in a sample, 0 if none was seen
+	compared bool // the control has readings as well
+	width    int  // numbers of bad events in a sample, 0 if none was seen
+	sides    sides
 }
 
 // Recording is a file of samples.
@@ -63,25 +66,65 @@ type Recording struct {
 	Step     time.Duration
 	Looks    int
 	From, To time.Time // of the first look and the last one
+	// Notes are what looks odd.
+	Notes []string
 
 	file  string
 	looks func(metrics []spec.Metric) Looks
 }
 
+// sides are the times at which the two sides were seen in a table.
+type sides struct {
+	last   [2]time.Time // of the experiment and the control
+	paired bool         // both were seen at one time
+}
+
+func (s *sides) saw(at time.Time, experiment bool) {
+	mine, other := 0, 1
+	if !experiment {
+		mine, other = 1, 0
+	}
+	s.last[mine] = at
+	s.paired = s.paired || s.last[other].Equal(at)
+}
+
+// alone says why the sides can't be compared.
+func (s *sides) alone(names Sides) string {
+	switch {
+	case s.last[0].IsZero():
+		return fmt.Sprintf("no row is of the experiment (or %s); --experiment names its side", names.Experiment)
+	case s.last[1].IsZero():
+		return fmt.Sprintf("no row is of the control (or %s); --control names its side, and only bounds (--min, --max) need none", names.Control)
+	case !s.paired:
+		return "no time has rows of both sides; round the times so that both have the same ones"
+	}
+	return ""
+}
+
 // Sides are the names of the two sides in a recording; "experiment" and
-// "control" always do.
+// "control" always do, in any case.
 type Sides struct{ Experiment, Control string }
 
 // experiment tells which side a name is.
 func (s Sides) experiment(name string) (experiment, ok bool) {
-	switch name {
-	case "experiment", s.Experiment:
+	is := func(other string) bool { return strings.EqualFold(name, other) }
+	switch {
+	case is("experiment"), is(s.Experiment):
 		return true, true
-	case "control", s.Control:
+	case is("control"), is(s.Control):
 		return false, true
 	}
 	return false, false
 }
+
+// knows tells whether a name is that of a side.
+func (s Sides) knows(name string) bool {
+	_, ok := s.experiment(name)
+	return ok
+}
+
+// String names both.
+func (s Sides) String() string { return s.Experiment + " and " + s.Control }
 
 func (s Sides) refuse(name string) error {
 	return fmt.Errorf("the side is %q, want experiment (or %s) or control (or %s); --experiment and --control name the pools", name, s.Experiment, s.Control)
@@ -98,6 +141,8 @@ func (r *Recording) Replay(metrics []spec.Metric) (Looks, error) {
 		}
 		if have := r.Metrics[i]; have.Kind != KindOf(m) {
 			return nil, fmt.Errorf("%s has %s for metric %q, which the configuration judges by %s", r.file, have.Kind, m.Name, KindOf(m))
+		} else if have.Alone != "" && (m.Judge == spec.JudgeSequential || m.Judge == spec.JudgeMannWhitney) {
+			return nil, fmt.Errorf("%s: metric %q can't be compared, as the judge %s does: %s", r.file, m.Name, m.Judge, have.Alone)
 		} else if err := have.hasEdges(m.Edges, r.file); err != nil {
 			return nil, err
 		}
@@ -165,6 +210,9 @@ func (o *outline) saw(at time.Time) error {
 func (o *outline) metric(name string, kind Kind) (*Metric, error) {
 	m := o.metrics[name]
 	if m == nil {
+		if !named(name) {
+			return nil, fmt.Errorf("metric %q: want a name as an analysis has it, of a-z, 0-9 and inner \"-\", at most 63 characters; rename it", name)
+		}
 		if len(o.metrics) == MaxMetrics {
 			return nil, fmt.Errorf("there are more than %d metrics", MaxMetrics)
 		}
@@ -181,6 +229,12 @@ func (o *outline) metric(name string, kind Kind) (*Metric, error) {
 		return nil, fmt.Errorf("metric %q has %s here and %s before", name, kind, m.Kind)
 	}
 	return m, nil
+}
+
+// named tells whether an analysis could have a metric of that name.
+func named(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return name != "" && len(name) <= 63 && strings.Trim(name, letters+"-") == "" && strings.Trim(name, "-") == name
 }
 
 func (o *outline) recording(file string, looks func([]spec.Metric) Looks) (*Recording, error) {

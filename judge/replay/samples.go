@@ -127,7 +127,10 @@ func open(decoder *json.Decoder, want json.Delim, what string) error {
 func (s *samples) sample(decoder *json.Decoder, name string, o *outline) error {
 	var sample judge.Sample
 	if err := decoder.Decode(&sample); err != nil {
-		return err
+		if !json.Valid(s.data) { // which says where
+			return err
+		}
+		return fmt.Errorf("want a sample, an object of at, experiment and control, which have nodes (with total and bad), value, named or missing: %w", err)
 	}
 	before := s.series[name]
 	switch {
@@ -159,7 +162,7 @@ func (s *samples) sample(decoder *json.Decoder, name string, o *outline) error {
 // empty reading of a control is no comparison, and one of an experiment is 0.
 func (m *Metric) take(r judge.Reading, control bool) error {
 	if r.Missing != "" {
-		m.Compared = m.Compared || control
+		m.compared = m.compared || control
 		return nil
 	}
 	kind := Values
@@ -174,7 +177,7 @@ func (m *Metric) take(r judge.Reading, control bool) error {
 		kind = Counts
 	case named > 0:
 		kind = Named
-	case control && r.Value == 0 && !m.Compared:
+	case control && r.Value == 0 && !m.compared:
 		return nil
 	}
 	for node, c := range r.Nodes {
@@ -199,7 +202,7 @@ func (m *Metric) take(r judge.Reading, control bool) error {
 		return fmt.Errorf("it has %s here and %s before", kind, m.Kind)
 	}
 	m.Kind = kind
-	m.Compared = m.Compared || control
+	m.compared = m.compared || control
 	return nil
 }
 

@@ -80,7 +80,7 @@ func TestReadSamples_NamesThePlaceOfWhatIsWrong(t *testing.T) {
 		{"not an array", "{\"errors\":\n 5}", `web.json:2: want an array of samples for metric "errors", got 5`},
 		{"not JSON", "{\"errors\": [\n{\"at\": 7x}]}", `web.json:2: not JSON: metric "errors", sample 1: invalid character 'x' after object key:value pair`},
 		{"cut off", "{\"errors\": [\n" + one, `web.json:2: not JSON: it ends too early`},
-		{"unknown field", "{\"errors\": [\n{\"when\": 5}]}", `web.json:2: metric "errors", sample 1: json: unknown field "when"`},
+		{"unknown field", "{\"errors\": [\n{\"when\": 5}]}", `web.json:2: metric "errors", sample 1: want a sample, an object of at, experiment and control, which have nodes (with total and bad), value, named or missing: json: unknown field "when"`},
 		{"no time", "{\"errors\": [{}]}", `web.json:1: metric "errors", sample 1: it has no time (at)`},
 		{"time goes back", "{\"errors\": [\n" + one + ",\n" + one + "]}", `web.json:3: metric "errors", sample 2: its time is not after that of the one before it, 2026-11-20T14:00:00Z`},
 		{"more bad than all", strings.Replace("{\"errors\": ["+one+"]}", "[1]", "[3]", 1), `web.json:1: metric "errors", sample 1: experiment: node "a": 3 bad ones of 2`},

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -82,10 +83,7 @@ func (c charts) values() *plot.Plot {
 	if len(experiment) == 0 && len(control) == 0 {
 		return nil
 	}
-	title := "Value"
-	if c.metric.Share {
-		title = "Share of bad events"
-	}
+	title := cmp.Or(c.metric.Shows, "Value")
 	keys := []key{{c.names[0], c.experiment, solid}}
 	if len(control) > 0 {
 		keys = append(keys, key{c.names[1], c.control, solid})
@@ -142,7 +140,7 @@ func (c charts) ratio() *plot.Plot {
 	estimate := c.line(func(m judge.Mark) float64 { return log2(m.Ratio) })
 	lower := c.line(func(m judge.Mark) float64 { low, _ := band(m); return low })
 	upper := c.line(func(m judge.Mark) float64 { _, high := band(m); return high })
-	if len(estimate) == 0 {
+	if len(estimate) == 0 || len(lower) == 0 { // one ratio of all samples is no course
 		return nil
 	}
 	// Early bands are wide; the axis is about what comes after.
@@ -153,8 +151,9 @@ func (c charts) ratio() *plot.Plot {
 		}
 		low, high = min(low, log2(m.Ratio)-0.2), max(high, log2(m.Ratio)+0.2)
 		if i >= len(c.metric.Path)/3 {
-			from, to := band(m)
-			low, high = min(low, max(from, -3)), max(high, min(to, 4))
+			if from, to := band(m); !math.IsNaN(from) {
+				low, high = min(low, max(from, -3)), max(high, min(to, 4))
+			}
 		}
 	}
 	p := c.plot("Ratio of "+c.names[0]+" to "+c.names[1],

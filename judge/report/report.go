@@ -47,6 +47,8 @@ type Moment struct {
 // Metric is one metric of a report.
 type Metric struct {
 	Finding judge.Finding
+	// Shows says what the values are, such as "Share of bad requests".
+	Shows string
 	// Share says that values are shares, to be written in per cent.
 	Share bool
 	// Allowed is the ratio above which the metric has regressed, and Harmless a

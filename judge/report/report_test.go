@@ -154,6 +154,30 @@ func TestHTML_TellsTheDrawingsInWords(t *testing.T) {
 
 // TestHTML_HasTheReadersColours wants no colour in a drawing that a dark page
 // could not change.
+// TestHTML_DrawsNoRatioThatHasNoCourse has what the judge mannwhitney finds: a
+// ratio once, and no band.
+func TestHTML_DrawsNoRatioThatHasNoCourse(t *testing.T) {
+	t.Parallel()
+	r := sample()
+	r.Metrics = r.Metrics[1:2]
+	m := &r.Metrics[0]
+	m.Finding.Band, m.Shows = sequential.Interval{}, "Share of requests above 100 ms"
+	m.Path = slices.Clone(m.Path)
+	for i := range m.Path {
+		m.Path[i].Lower, m.Path[i].Upper, m.Path[i].LogE = math.NaN(), math.NaN(), math.NaN()
+	}
+	text := page(t, r)
+	if strings.Contains(text, "Ratio of green to blue") || strings.Contains(text, "(0 to 0)") {
+		t.Error("the page has a ratio over time")
+	}
+	if !strings.Contains(text, "Share of requests above 100 ms") {
+		t.Error("the page doesn't say what the values are")
+	}
+	if !strings.Contains(page(t, sample()), "Ratio of green to blue") {
+		t.Error("the page has no ratio where there is one")
+	}
+}
+
 func TestHTML_HasTheReadersColours(t *testing.T) {
 	t.Parallel()
 	text := page(t, sample())

@@ -36,7 +36,7 @@ func (m Metric) value(v float64) string {
 }
 
 func bandText(lower, upper float64) string {
-	if math.IsNaN(lower) || lower == 0 && !(upper < math.Inf(1)) {
+	if math.IsNaN(lower) || upper == 0 || lower == 0 && !(upper < math.Inf(1)) {
 		return none
 	}
 	return strconv.FormatFloat(lower, 'g', 3, 64) + " to " + cut(upper)

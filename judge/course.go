@@ -13,6 +13,7 @@ type course struct {
 	Gaps    int       `json:"gaps,omitempty"`    // steps without
 	Since   time.Time `json:"since,omitzero"`    // end of the first step
 	Until   time.Time `json:"until,omitzero"`    // end of the newest step
+	Blind   bool      `json:"blind,omitempty"`   // the newest step is a gap
 }
 
 // add takes in one step.
@@ -21,7 +22,7 @@ func (c *course) add(at time.Time, gap bool) {
 	if c.Since.IsZero() {
 		c.Since = at
 	}
-	c.Until = at
+	c.Until, c.Blind = at, gap
 	if gap {
 		c.Gaps++
 	} else {
@@ -31,7 +32,7 @@ func (c *course) add(at time.Time, gap bool) {
 
 // finding begins a finding with what the course knows.
 func (c *course) finding(m spec.Metric) Finding {
-	return Finding{Metric: m.Name, Judge: m.Judge, Samples: c.Samples, Gaps: c.Gaps, Since: c.Since, Until: c.Until}
+	return Finding{Metric: m.Name, Judge: m.Judge, Samples: c.Samples, Gaps: c.Gaps, Since: c.Since, Until: c.Until, Blind: c.Blind}
 }
 
 // after says how much a verdict rests on: "after 3 looks in 6 s".

@@ -50,6 +50,8 @@ type Finding struct {
 	Gaps    int       `json:"gaps,omitempty"`
 	Since   time.Time `json:"since,omitzero"` // end of the first step
 	Until   time.Time `json:"until,omitzero"` // end of the newest step
+	// Blind says that the newest step is a gap: what was found is of before.
+	Blind bool `json:"blind,omitempty"`
 	// Requests are those behind it, of the experiment and the control.
 	Requests [2]float64 `json:"requests,omitzero"`
 	// Need is what is still needed for a decision at the present rate.

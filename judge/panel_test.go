@@ -95,14 +95,15 @@ func TestPanel_NamesTheMetricThatTakesLongest(t *testing.T) {
 	for _, values := range []map[string]float64{{"a": 1, "b": nan}, {"a": nan, "b": 1}} {
 		p := panel(t, minutely(3, most("a"), most("b")))
 		look(p, 0, values)
+		look(p, 1, map[string]float64{"a": 1, "b": 1})
 		longest := "a"
 		if values["a"] == 1 {
 			longest = "b"
 		}
 		v := p.Verdict()
 		wantVerdict(t, v, judge.Undecided,
-			"2 of 2 metrics are undecided; what takes longest is "+longest+": 0 of 3 passing looks, 1 unknown, last look: no data; still needs about 3 min")
-		if v.Need.Time != 3*time.Minute {
+			"2 of 2 metrics are undecided; what takes longest is "+longest+": 1 of 3 passing looks, 1 unknown, last look: 1, allowed at most 2; still needs about 2 min")
+		if v.Need.Time != 2*time.Minute {
 			t.Errorf("it needs %s", v.Need.Time)
 		}
 	}
@@ -263,7 +264,46 @@ func TestPanel_RaisesTheAlarmOfAllSequentialMetricsTogether(t *testing.T) {
 	t.Fatal("twice the errors raised no alarm in an hour")
 }
 
-func TestPanel_LeavesOutWhatCannotBeTrusted(t *testing.T) {
+// TestPanel_StaysUndecidedWhileItSeesNothing: what was no worse once may be worse
+// now, and nobody knows how long the rest takes.
+func TestPanel_StaysUndecidedWhileItSeesNothing(t *testing.T) {
+	t.Parallel()
+	p := panel(t, minutely(2, most("a"), most("b")))
+	look(p, 0, map[string]float64{"a": 1, "b": nan})
+	look(p, 1, map[string]float64{"a": 1, "b": 1})
+	look(p, 2, map[string]float64{"a": nan, "b": 1})
+	v := p.Verdict()
+	wantVerdict(t, v, judge.Undecided, "a: nothing was seen at the newest look; before, 2 of 2 passing looks, 1 unknown, last look: no data")
+	if v.Need != (judge.Need{}) {
+		t.Errorf("it needs %+v", v.Need)
+	}
+	look(p, 3, map[string]float64{"a": 1, "b": 1})
+	wantVerdict(t, p.Verdict(), judge.NoWorse, "a and b are within bounds on the new version, after 4 looks in 4 min")
+}
+
+// TestPanel_BlamesWhatIsWorse, and nothing that only lacks data.
+func TestPanel_BlamesWhatIsWorse(t *testing.T) {
+	t.Parallel()
+	good := errorCounts("good")
+	p := panel(t, minutely(1, errorCounts("errors"), good))
+	for i := range 60 {
+		p.Observe(map[string]judge.Sample{
+			"errors": {At: at(i), Experiment: onNodes(24, 6000), Control: onNodes(12, 6000)},
+			"good":   {At: at(i), Experiment: onNodes(12, 6000), Control: onNodes(12, 6000)},
+		})
+		v := p.Verdict()
+		if v.Outcome != judge.Regressed {
+			continue
+		}
+		if v.Findings[1].Outcome == judge.Regressed || strings.Contains(v.Why, "good") || v.Findings[0].Need != (judge.Need{}) {
+			t.Errorf("got %s, needs %+v", v.Why, v.Findings[0].Need)
+		}
+		return
+	}
+	t.Fatal("twice the errors raised no alarm in an hour")
+}
+
+func TestPanel_DoesNotPassWhatCannotBeTrusted(t *testing.T) {
 	t.Parallel()
 	untrusted := map[string]judge.Background{"errors": {Untrusted: "its halves differ without any release"}}
 	shout := func(metrics ...spec.Metric) judge.Verdict {
@@ -279,12 +319,11 @@ func TestPanel_LeavesOutWhatCannotBeTrusted(t *testing.T) {
 		}
 		return p.Verdict()
 	}
-	wantVerdict(t, shout(errorCounts("errors"), most("queue")), judge.NoWorse,
-		"queue is within bounds on the new version, after 60 looks in 1 h; errors is left out: its halves differ without any release")
-	v := shout(errorCounts("errors"))
-	wantVerdict(t, v, judge.Undecided, "no metric can be judged; errors is left out: its halves differ without any release")
-	if v.Need.Never == "" || v.Limit != 0 {
-		t.Errorf("got %+v", v)
+	for _, v := range []judge.Verdict{shout(errorCounts("errors"), most("queue")), shout(errorCounts("errors"))} {
+		wantVerdict(t, v, judge.Undecided, "errors: not judged: its halves differ without any release; give it another judge, such as threshold")
+		if v.Need.Never == "" || v.Limit != 0 {
+			t.Errorf("got %+v", v)
+		}
 	}
 }
 

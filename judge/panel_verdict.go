@@ -20,8 +20,8 @@ import (
 //   - no worse, when all metrics are, and the score passes;
 //   - undecided until then, with the need of the metric that takes longest.
 //
-// A metric that failed its self-test is left out, and the sentence says so; with
-// nothing else to go by, nothing is ever decided. It is cheap, and made to be asked
+// Nothing passes on what was seen once: while a metric's newest look is a gap, it is
+// undecided. So is one that failed its self-test, for good. It is cheap, and made to be asked
 // after every Observe: an alarm that nobody asked for may be gone with the next.
 func (p *Panel) Verdict() Verdict {
 	c := p.convene()
@@ -30,9 +30,6 @@ func (p *Panel) Verdict() Verdict {
 	v.Outcome, v.Why, v.Need = c.decide()
 	if v.Outcome == NoWorse { // what speaks against it has said so itself
 		v.Why += ", " + p.course.after(p.analysis.Interval.Std())
-	}
-	for _, f := range c.leftOut {
-		v.Why += "; " + f.Metric + " is left out: " + f.Untrusted
 	}
 	v.Why, v.Need.Never = p.names.Replace(v.Why), p.names.Replace(v.Need.Never)
 	for i := range v.Findings {
@@ -66,8 +63,8 @@ func (m *member) sequential() bool {
 // untrusted says why the metric can't be judged, "" if it can.
 func (m *member) untrusted() string { return m.finding.Untrusted }
 
-// carriers are the metrics that raise the alarm: the fewest, the strongest first,
-// whose evidence alone would.
+// carriers are the metrics that raise the alarm: the strongest, and those besides
+// whose evidence is needed for it and speaks against the version by itself.
 func (p *Panel) carriers() map[string]bool {
 	logE, limit, ok := p.evidence()
 	if !ok || logE < limit {
@@ -87,6 +84,9 @@ func (p *Panel) carriers() map[string]bool {
 		logs[i], weights[i] = math.Inf(-1), m.metric.Weight
 	}
 	for i, m := range strongest {
+		if i > 0 && m.finding.LogE < suspicious {
+			break
+		}
 		carriers[m.metric.Name] = true
 		logs[i] = m.finding.LogE
 		if sequential.Average(logs, weights) >= limit {
@@ -102,13 +102,13 @@ type council struct {
 	regressed []Finding // by themselves or as carriers of the alarm
 	undecided []Finding
 	passing   []Finding
-	ranked    []Finding // of mannwhitney: their score decides
-	leftOut   []Finding
+	ranked    []Finding       // of mannwhitney: their score decides
+	unproven  map[string]bool // those that pass since no regression showed in a time
 	score     spec.Score
 }
 
 func (p *Panel) convene() *council {
-	c := &council{score: p.analysis.Score}
+	c := &council{score: p.analysis.Score, unproven: make(map[string]bool)}
 	carriers := p.carriers()
 	for _, m := range p.members {
 		f := m.finding
@@ -120,14 +120,21 @@ func (p *Panel) convene() *council {
 		}
 		switch {
 		case carriers[f.Metric]:
-			f.Outcome = Regressed
+			f.Outcome, f.Need = Regressed, Need{}
 		case f.Untrusted != "":
 			f.Outcome = Undecided
+			f.Why += "; give it another judge, such as threshold"
+			f.Need = Need{Never: f.Why}
+		case f.Blind && f.Outcome == NoWorse:
+			f.Outcome = Undecided
+			f.Why = fmt.Sprintf("%s: nothing was seen at the newest look; before, %s", f.Metric, strings.TrimPrefix(f.Why, f.Metric+": "))
 		}
+		if f.Blind && f.Need.Never == "" {
+			f.Need = Need{} // at a rate of nothing, nobody knows
+		}
+		c.unproven[f.Metric] = f.Judge == spec.JudgeSequential && m.metric.Require == spec.RequireNoRegression
 		c.findings = append(c.findings, f)
 		switch {
-		case f.Untrusted != "":
-			c.leftOut = append(c.leftOut, f)
 		case f.Judge == spec.JudgeMannWhitney:
 			c.ranked = append(c.ranked, f)
 		case f.Outcome == Regressed:
@@ -153,10 +160,6 @@ func (c *council) decide() (Outcome, string, Need) {
 	}
 	if len(complaints) > 0 {
 		return Regressed, few(complaints, "; ", "complaints"), Need{}
-	}
-	if len(c.leftOut) == len(c.findings) {
-		why := "no metric can be judged"
-		return Undecided, why, Need{Never: why + ": " + c.leftOut[0].Untrusted}
 	}
 	waiting := c.undecided
 	for _, f := range c.ranked {
@@ -192,13 +195,19 @@ func (c *council) wait(waiting []Finding) (Outcome, string, Need) {
 
 // praise says of all metrics that they pass, by their judges' words.
 func (c *council) praise(score string) string {
+	const watched = "watched" // unlike those that are known to be no worse
 	byJudge := make(map[string][]string)
 	for _, f := range c.passing {
-		byJudge[f.Judge] = append(byJudge[f.Judge], f.Metric)
+		judge := f.Judge
+		if c.unproven[f.Metric] {
+			judge = watched
+		}
+		byJudge[judge] = append(byJudge[judge], f.Metric)
 	}
 	var parts []string
 	for _, judge := range []struct{ name, one, many string }{
 		{spec.JudgeSequential, "is no worse than the margin", "are no worse than the margin"},
+		{watched, "shows no regression, which is no proof,", "show no regression, which is no proof,"},
 		{spec.JudgeThreshold, "is within bounds", "are within bounds"},
 		{spec.JudgeExpr, "holds", "hold"},
 	} {

@@ -39,6 +39,9 @@ type Alert struct {
 	// Receiver is the webhook's name at its sender; empty: the alert was asked
 	// for.
 	Receiver string
+
+	id string // ID, once it is known
+	at int    // its place among those that were told together
 }
 
 // Bounds of what is quoted of an alert, in bytes. All of it fits into one event
@@ -61,6 +64,9 @@ func (a Alert) Name() string {
 // ID tells one time that an alert fires from all others: its labels'
 // fingerprint, which is that of Alertmanager, and when it began.
 func (a Alert) ID() string {
+	if a.id != "" {
+		return a.id
+	}
 	return fmt.Sprintf("%s since %s", a.Labels.Fingerprint(), a.StartsAt.UTC().Format("2006-01-02T15:04:05.000Z"))
 }
 

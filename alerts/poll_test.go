@@ -109,6 +109,28 @@ func TestPoll_SaysThatAnAnswerIsTooLarge(t *testing.T) {
 	}
 }
 
+// What can't be had of an answer is unknown; what is there counts.
+func TestPoll_HaltsForWhatItCanRead(t *testing.T) {
+	t.Parallel()
+	fires := fmt.Sprintf(`{"labels":{"alertname":"HighErrorRate","service":"web"},"startsAt":%q}`, time.Now().Add(time.Minute).Format(time.RFC3339Nano))
+	for name, c := range map[string]struct{ body, want string }{
+		"BesideAStrangeOne": {`[{"labels":{"n":1}},` + fires + `]`, "alert 1 of 2: "},
+		"InAStorm":          {`[` + strings.Repeat(fires+",", 10_000) + fires + `]`, "10001 alerts fire, and only the first 10000 are read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, _, log, poll := asked(t, spec.AlertSources{Alertmanager: []string{newServer(t, c.body).URL}, Every: spec.Duration(time.Second)})
+			poll()
+			if b.s.Record.Phase != rollout.Halted {
+				t.Errorf("the rollout is in %s", b.s.Record.Phase)
+			}
+			if !strings.Contains(log.String(), c.want) {
+				t.Errorf("got %s, want %q", log, c.want)
+			}
+		})
+	}
+}
+
 func TestPending_IsAWholeNumberOfEvaluations(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -16,24 +16,25 @@ import (
 // Rules are the alert blocks of all services of an environment.
 type Rules struct {
 	env      string
-	services map[string]spec.Service
-	blocks   []block
+	names    []string // of the services, in their order
+	services map[string]service
 }
 
-// block is one alert block, with those of its matchers that don't depend on a
-// rollout.
-type block struct {
-	service string
-	fixed   labels.Matchers
+// service is one with its alert blocks: of each, those matchers that don't
+// depend on a rollout.
+type service struct {
+	spec.Service
+
+	fixed []labels.Matchers
 }
 
 // NewRules compiles the alert blocks. The error tells of those that could not
 // be; the others hold.
 func NewRules(env string, services []spec.Service) (*Rules, error) {
-	r := &Rules{env: env, services: make(map[string]spec.Service, len(services))}
+	r := &Rules{env: env, services: make(map[string]service, len(services))}
 	var wrong []error
-	for _, s := range services {
-		r.services[s.Name] = s
+	for _, declared := range services {
+		s := service{Service: declared}
 		for _, declared := range s.AlertsInForce(env) {
 			var fixed []string
 			for _, text := range declared.Match {
@@ -46,8 +47,9 @@ func NewRules(env string, services []spec.Service) (*Rules, error) {
 				wrong = append(wrong, fmt.Errorf("alert %q of service %q: %w", declared.Name, s.Name, err))
 				continue
 			}
-			r.blocks = append(r.blocks, block{s.Name, matchers})
+			s.fixed = append(s.fixed, matchers)
 		}
+		r.names, r.services[s.Name] = append(r.names, s.Name), s
 	}
 	return r, errors.Join(wrong...)
 }
@@ -56,12 +58,18 @@ func NewRules(env string, services []spec.Service) (*Rules, error) {
 // does is up to each rollout.
 func (r *Rules) Concerned(a Alert) []string {
 	var names []string
-	for _, b := range r.blocks {
-		if !slices.Contains(names, b.service) && b.fixed.Matches(a.Labels) {
-			names = append(names, b.service)
+	for _, name := range r.names {
+		if r.services[name].mayMeet(a) {
+			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// mayMeet tells whether an alert meets one of the blocks, as far as that can be
+// told without a rollout.
+func (s service) mayMeet(a Alert) bool {
+	return slices.ContainsFunc(s.fixed, func(m labels.Matchers) bool { return m.Matches(a.Labels) })
 }
 
 func compile(texts []string, v spec.Vars) (labels.Matchers, error) {

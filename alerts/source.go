@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,8 @@ type source struct {
 
 func (s source) String() string { return string(s.kind) + " at " + s.base }
 
-// firing asks for the alerts that fire.
+// firing asks for the alerts that fire. Beside an error, there may be some: that
+// others can't be had is no reason to let a rollout go on.
 func (s source) firing(ctx context.Context, client *http.Client) ([]Alert, error) {
 	ask, path := (source).alertmanager, "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=false"
 	if s.kind == Prometheus {
@@ -40,11 +42,12 @@ func (s source) firing(ctx context.Context, client *http.Client) ([]Alert, error
 	if err == nil {
 		alerts, err = ask(s, body)
 	}
-	if err == nil && len(alerts) > maxAlerts {
-		err = fmt.Errorf("%d alerts fire, and at most %d are read", len(alerts), maxAlerts)
+	if most := min(len(alerts), maxAlerts); len(alerts) > most {
+		err = errors.Join(err, fmt.Errorf("%d alerts fire, and only the first %d are read", len(alerts), most))
+		alerts = alerts[:most]
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask %s for its alerts: %w", s, err)
+		return alerts, fmt.Errorf("ask %s for its alerts: %w", s, err)
 	}
 	return alerts, nil
 }
@@ -52,18 +55,24 @@ func (s source) firing(ctx context.Context, client *http.Client) ([]Alert, error
 // alertmanager reads the answer of Alertmanager's API.
 // Source: https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml.
 func (s source) alertmanager(body []byte) ([]Alert, error) {
-	var answer []told
+	var answer []json.RawMessage
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, err
 	}
 	var alerts []Alert
-	for _, t := range answer {
+	var unreadable error // the first one's
+	for i, raw := range answer {
+		var t told
+		if err := json.Unmarshal(raw, &t); err != nil {
+			unreadable = cmp.Or(unreadable, fmt.Errorf("alert %d of %d: %w", i+1, len(answer), err))
+			continue
+		}
 		if a, err := t.alert(); err == nil { // what is none can't be matched either
 			a.Firing, a.Source = true, s.kind
 			alerts = append(alerts, a)
 		}
 	}
-	return alerts, nil
+	return alerts, unreadable
 }
 
 // groups is the answer of Prometheus' API. Its shorter list, /api/v1/alerts,

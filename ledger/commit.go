@@ -19,8 +19,14 @@ type Fence interface {
 	Guard() (consul.Op, error)
 }
 
-// keptRollouts is how many ended rollouts of a service its history keeps.
-const keptRollouts = 30
+const (
+	// keptRollouts is how many ended rollouts of a service its history keeps.
+	keptRollouts = 30
+	// maxRecords bounds an ended record and its copy in the history, in bytes:
+	// Consul takes 512 KiB a transaction, in which they stand in base64.
+	// Source: https://developer.hashicorp.com/consul/docs/agent/config/config-files#txn_max_req_len
+	maxRecords = 360 << 10
+)
 
 // Commit writes a change in one transaction: the fence, the rollout record,
 // the live record, the zone's serial and the agents' order, each by
@@ -37,20 +43,12 @@ func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change
 		}
 	}
 	var ops []consul.Op
-	if r := change.Record; r != nil {
-		kept := *r
-		if r.Phase.Ended() {
-			past, err := l.archive(ctx, r)
-			if err != nil {
-				return err
-			}
-			ops, kept.Evidence = append(ops, past...), nil
-		}
-		value, err := json.Marshal(&kept)
+	if change.Record != nil {
+		written, err := l.recordOps(ctx, change.Record)
 		if err != nil {
-			return fmt.Errorf("write the rollout record: %w", err)
+			return err
 		}
-		ops = append(ops, consul.CAS(l.Keys.Rollout(r.Service), value, r.Index))
+		ops = append(ops, written...)
 	}
 	if change.Live == nil {
 		// What was decided on one live record must not be written beside
@@ -100,18 +98,33 @@ func (l *Ledger) liveOps(ctx context.Context, live *pools.Live) ([]consul.Op, er
 	return []consul.Op{consul.CAS(l.Keys.Live(live.Service), value, live.Index), serial}, nil
 }
 
-// archive puts an ended rollout into the history, whole, in the place of the
-// oldest ones.
-func (l *Ledger) archive(ctx context.Context, r *rollout.Record) ([]consul.Op, error) {
-	value, err := json.Marshal(r)
+// recordOps writes a rollout record. One that has ended goes into the history
+// too, in the place of the oldest ones.
+func (l *Ledger) recordOps(ctx context.Context, r *rollout.Record) ([]consul.Op, error) {
+	kept := *r
+	if r.Phase.Ended() {
+		kept.Evidence = nil // only the history has it
+	}
+	value, err := json.Marshal(&kept)
 	if err != nil {
 		return nil, fmt.Errorf("write the rollout record: %w", err)
+	}
+	ops := []consul.Op{consul.CAS(l.Keys.Rollout(r.Service), value, r.Index)}
+	if !r.Phase.Ended() {
+		return ops, nil
+	}
+	past, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("write the rollout record: %w", err)
+	}
+	if len(value)+len(past) > maxRecords {
+		past = value // the names of thousands of nodes leave no room for it
 	}
 	forget, err := l.forget(ctx, r.Service)
 	if err != nil {
 		return nil, err
 	}
-	return append([]consul.Op{consul.CAS(l.Keys.History(r.Service, r.ID), value, 0)}, forget...), nil
+	return append(append(ops, consul.CAS(l.Keys.History(r.Service, r.ID), past, 0)), forget...), nil
 }
 
 // forget makes room in the history for one more. It doesn't look into the

@@ -419,3 +419,28 @@ func TestCommit_TakesTheLargestRecord(t *testing.T) {
 		t.Fatalf("the last record: %v", err)
 	}
 }
+
+// TestCommit_EndsARolloutOfAVeryLargePool whose nodes' names leave no room for
+// the evidence: the end of a rollout is worth more.
+func TestCommit_EndsARolloutOfAVeryLargePool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	live := w.observe(t).Live
+	record := &rollout.Record{
+		ID: "r1", Service: "web", Version: "1", Pool: spec.Blue, Phase: rollout.RolledBack,
+		Evidence: json.RawMessage(`"` + strings.Repeat("x", 96<<10-2) + `"`),
+	}
+	for range 120 {
+		record.Timeline = append(record.Timeline, rollout.Event{What: strings.Repeat("y", 1<<10-100)})
+	}
+	for i := range 2500 {
+		record.Members = append(record.Members, fmt.Sprintf("web-%05d.nodes.apps.test", i))
+	}
+	if err := w.Commit(t.Context(), w.lease(t), &rollout.Change{Record: record, Saw: live.Index, What: "roll back"}); err != nil {
+		t.Fatal(err)
+	}
+	past, err := w.History(t.Context(), "web")
+	if err != nil || len(past) != 1 || past[0].Evidence != nil || len(past[0].Members) != 2500 || len(past[0].Timeline) != 120 {
+		t.Fatalf("the history: %v", err)
+	}
+}

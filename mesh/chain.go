@@ -8,15 +8,20 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
+// elsewhere is what the service's own entries lead away from it; no subset can
+// have this name.
+const elsewhere = "another place"
+
 // Shares are the percentages that a compiled chain gives to the subsets of its
 // service. Each route of a service-router counts by itself, so that they may be
 // more than 100 together: where they are not all on one subset, some requests
-// get another one. What a chain leads to other services is left out.
+// get another one. A route to another service is left out, since it is not this
+// one that its requests are for.
 func Shares(chain *api.CompiledDiscoveryChain) map[string]float32 {
 	shares := make(map[string]float32)
 	seen := make(map[string]bool) // routes: a chain is bounded, but not in its paths
-	var walk func(name string, share float32)
-	walk = func(name string, share float32) {
+	var walk func(name string, share float32, own bool)
+	walk = func(name string, share float32, own bool) {
 		node := chain.Nodes[name]
 		if node == nil || share <= 0 {
 			return
@@ -26,23 +31,28 @@ func Shares(chain *api.CompiledDiscoveryChain) map[string]float32 {
 			for _, route := range node.Routes {
 				if !seen[route.NextNode] {
 					seen[route.NextNode] = true
-					walk(route.NextNode, share)
+					walk(route.NextNode, share, false)
 				}
 			}
 		case api.DiscoveryGraphNodeTypeSplitter:
+			own = own || strings.HasPrefix(node.Name, chain.ServiceName+".")
 			for _, split := range node.Splits {
-				walk(split.NextNode, share*split.Weight/100)
+				walk(split.NextNode, share*split.Weight/100, own)
 			}
 		case api.DiscoveryGraphNodeTypeResolver:
 			if node.Resolver == nil {
 				return
 			}
-			if target := chain.Targets[node.Resolver.Target]; target != nil && target.Service == chain.ServiceName {
+			switch target := chain.Targets[node.Resolver.Target]; {
+			case target == nil:
+			case target.Service == chain.ServiceName && target.Datacenter == chain.Datacenter:
 				shares[target.ServiceSubset] += share
+			case own || target.Service == chain.ServiceName:
+				shares[elsewhere] += share
 			}
 		}
 	}
-	walk(chain.StartNode, 100)
+	walk(chain.StartNode, 100, true)
 	return shares
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 	"golang.org/x/sync/errgroup"
@@ -51,9 +52,15 @@ type Derived struct {
 	Steps   []Step // that were written, in their order
 }
 
-// tries bounds how often a derivation looks again, after it has written
-// something or others were faster.
-const tries = 20
+const (
+	// tries bounds how often a derivation looks again, after it has written
+	// something or others were faster.
+	tries = 20
+	// patience is how many of them follow each other at once; after that, each
+	// waits a step longer, so that two who disagree leave Consul to others.
+	patience = 4
+	longer   = 20 * time.Millisecond
+)
 
 // Derive makes the entries of a service what its live record says, and looks
 // whether they are. Config entries can't be written in a transaction with the
@@ -99,6 +106,20 @@ func (d *Deriver) Derive(ctx context.Context, service string) (Derived, error) {
 		if try == tries {
 			return done, fmt.Errorf("the config entries of %s were changed by others %d times in a row; look for who else writes them", name, tries)
 		}
+		if err := pause(ctx, time.Duration(max(try-patience, 0))*longer); err != nil {
+			return done, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -125,6 +125,7 @@ func TestDerive_OnARealConsul(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, world){
 		"follows-the-live-record":                    testFollows,
 		"puts-an-edit-back-and-keeps-what-leads-not": testPutsBack,
+		"proves-nothing-while-some-are-led-away":     testElsewhere,
 		"leaves-a-splitter-that-was-there-before":    testLeaves,
 		"writes-nothing-without-its-fence":           testFence,
 		"by-many-at-once-ends-with-the-last-record":  testMany,
@@ -255,6 +256,44 @@ func testPutsBack(t *testing.T, w world) {
 	if now.ConnectTimeout != 3*time.Second || now.RequestTimeout != 7*time.Second || now.LoadBalancer == nil || now.LoadBalancer.Policy != "least_request" ||
 		now.Failover["*"].Service != "spare" || now.Meta["team"] != "shop" || now.DefaultSubset != spec.Blue {
 		t.Errorf("the switch has changed more than the pool: %+v", now)
+	}
+}
+
+// A proof is of all requests: what an edit leads elsewhere is not at the pool,
+// though everything else is.
+func testElsewhere(t *testing.T, w world) {
+	w.lead(spec.Green, 0)
+	w.derive(t)
+	proved := func() bool {
+		t.Helper()
+		chain, err := w.client.Chain(t.Context(), w.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leads, _ := mesh.Leads(chain, spec.Green)
+		return leads
+	}
+	if !proved() {
+		t.Fatalf("leads %s", w.leads(t))
+	}
+	w.edit(t, &api.ServiceConfigEntry{Kind: api.ServiceDefaults, Name: "away", Protocol: "http"})
+	w.edit(t, &api.ServiceSplitterConfigEntry{Kind: api.ServiceSplitter, Name: w.name, Splits: []api.ServiceSplit{{Weight: 50, ServiceSubset: spec.Green}, {Weight: 50, Service: "away"}}})
+	if got := w.leads(t); proved() || got != "50 % to another place, 50 % to green" {
+		t.Errorf("proved with %s", got)
+	}
+	w.derive(t)
+	resolver := entry[*api.ServiceResolverConfigEntry](t, w, api.ServiceResolver)
+	w.edit(t, &api.ServiceResolverConfigEntry{Kind: api.ServiceResolver, Name: w.name, Meta: resolver.Meta, Subsets: resolver.Subsets, Redirect: &api.ServiceResolverRedirect{Service: w.name, ServiceSubset: spec.Green, Datacenter: "dc7"}})
+	if got := w.leads(t); proved() {
+		t.Errorf("proved with %s", got)
+	}
+	// A route to another service is for its requests.
+	w.derive(t)
+	w.edit(t, &api.ServiceRouterConfigEntry{Kind: api.ServiceRouter, Name: w.name, Routes: []api.ServiceRoute{{
+		Match: &api.ServiceRouteMatch{HTTP: &api.ServiceRouteHTTPMatch{PathPrefix: "/away"}}, Destination: &api.ServiceRouteDestination{Service: "away"},
+	}}})
+	if got := w.leads(t); !proved() {
+		t.Errorf("not proved with %s", got)
 	}
 }
 

@@ -175,12 +175,27 @@ func (r *Record) note(now time.Time, what string, facts ...string) {
 	}
 }
 
-// size is about what the event takes as JSON.
+// size is about what the event takes as JSON, and never less.
 func (e Event) size() int {
 	const frame = 100
-	size := frame + len(e.What)
+	size := frame + quoted(e.What)
 	for _, fact := range e.Facts {
-		size += len(fact) + len(`"",`)
+		size += quoted(fact)
+	}
+	return size
+}
+
+// quoted is what a text takes as JSON, which may be six times its length: what
+// health checks say is often HTML.
+func quoted(text string) int {
+	size := len(text) + len(`"",`)
+	for _, c := range text {
+		switch {
+		case c == '"', c == '\\':
+			size++
+		case c < ' ', c == '<', c == '>', c == '&', c == utf8.RuneError, c == '\u2028', c == '\u2029':
+			size += len(`\u0000`) - 1
+		}
 	}
 	return size
 }

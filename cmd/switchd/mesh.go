@@ -17,8 +17,7 @@ const meshTimeout = 10 * time.Second
 func (a *app) followMesh(l *ledger.Ledger, service string) error {
 	ctx, cancel := context.WithTimeout(a.ctx, meshTimeout)
 	defer cancel()
-	deriver := mesh.Deriver{Env: l.Keys.Env, Source: l, Store: l.Consul}
-	done, err := deriver.Derive(ctx, service)
+	done, err := deriveMesh(ctx, l, service)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: the live record is written, but clients in Consul's mesh do not follow it yet: %w; a running `switchd serve` goes on trying", service, err)
@@ -26,4 +25,8 @@ func (a *app) followMesh(l *ledger.Ledger, service string) error {
 		a.printf("%s: clients of %s in Consul's mesh follow\n", service, done.Name)
 	}
 	return nil
+}
+
+func deriveMesh(ctx context.Context, l *ledger.Ledger, service string) (mesh.Derived, error) {
+	return (&mesh.Deriver{Env: l.Keys.Env, Source: l, Store: l.Consul}).Derive(ctx, service)
 }

@@ -13,6 +13,7 @@ import (
 
 	"switchd/alerts"
 	"switchd/ledger"
+	"switchd/rollout"
 )
 
 // alertFlags say who may send alerts to this replica.
@@ -40,7 +41,7 @@ func (f alertFlags) desk(ctx context.Context, l *ledger.Ledger, metrics promethe
 			return nil, err
 		}
 	}
-	halter := &alerts.Halter{Rollouts: l, Log: log, Metrics: alerts.NewMetrics(metrics)}
+	halter := &alerts.Halter{Rollouts: steered{l, log}, Log: log, Metrics: alerts.NewMetrics(metrics)}
 	d := &alertDesk{halter: halter, receiver: alerts.NewReceiver(halter, tokens, log)}
 	config, err := f.tls()
 	if err != nil || config == nil {
@@ -53,6 +54,26 @@ func (f alertFlags) desk(ctx context.Context, l *ledger.Ledger, metrics promethe
 	}
 	d.listener = tls.NewListener(listener, config)
 	return d, nil
+}
+
+// steered are rollouts of which the mesh follows what an alert has done, whether
+// anybody drives or not: who drives may be the one that stands still.
+type steered struct {
+	*ledger.Ledger
+
+	log *slog.Logger
+}
+
+// Do implements alerts.Rollouts.
+func (s steered) Do(ctx context.Context, service, by string, operation func(rollout.Situation) (*rollout.Change, error)) (*rollout.Change, error) {
+	change, err := s.Ledger.Do(ctx, service, by, operation)
+	if err != nil || change.Live == nil {
+		return change, err
+	}
+	if _, err := deriveMesh(ctx, s.Ledger, service); err != nil {
+		s.log.WarnContext(ctx, "the mesh does not follow what an alert has done yet; whoever drives goes on trying", "service", service, "error", err)
+	}
+	return change, nil
 }
 
 // tls is how --alerts-listen is served, nil without it.

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"math"
 	"time"
 
 	"switchd/judge/sequential"
@@ -24,16 +25,20 @@ type Background struct {
 	Why string `json:"why,omitempty"`
 }
 
-// priorLasts is for how many minutes a difference between nodes is taken to last
-// where nobody has measured it.
-const priorLasts = 10. / 3
+// priorFades is the time in which a difference between nodes is taken to fade to 1/e
+// of itself where nobody has measured it.
+const priorFades = 100 * time.Second
 
-// priorNoise is the noise per look that stands for a node's noise that nobody has
-// measured: what lasts counts the more often, the shorter the looks are.
+// priorNoise is the noise that stands for a node's noise that nobody has measured: a
+// difference of a.Noise that lasts a while. What it can't explain shows at once, however
+// short the looks are; what it can, needs time.
 func priorNoise(a spec.Analysis) sequential.Noise {
-	looks := float64(time.Minute) / float64(max(a.Interval, 1))
-	return sequential.Noise{Variance: a.Noise * a.Noise * priorLasts * max(1, looks)}
+	return sequential.Lasting(a.Noise, math.Exp(-float64(a.Interval)/float64(priorFades)))
 }
+
+// standingNoise is the prior where a pool could be compared with nothing but itself: what
+// stands between two nodes never showed, and may last.
+func standingNoise(a spec.Analysis) sequential.Noise { return sequential.Lasting(a.Noise, 0.95) }
 
 // noise returns the noise of the i-th judged edge, or of the metric.
 func (b Background) noise(i int, a spec.Analysis) sequential.Noise {

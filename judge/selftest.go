@@ -17,6 +17,9 @@ const (
 	selfTestSplits  = 4  // random halves of the nodes
 	selfTestLooks   = 72 // the least looks: a dozen for each window
 	selfTestWidest  = 16 // the most that a metric's noise is widened by
+	// selfTestLong is how many looks it takes to tell noise that lasts from a pool that
+	// can be compared with nothing but itself.
+	selfTestLong = 360
 )
 
 // SelfTest learns from the live pool's history, before a release, by what a pool
@@ -43,8 +46,8 @@ func SelfTest(m spec.Metric, a spec.Analysis, history []Sample) Background {
 			plural(len(past.looks), "look"), selfTestLooks, 100*a.Noise)
 		return b
 	}
-	known := false
-	b.Noise, known = past.noise(m, a, b)
+	assumed := ""
+	b.Noise, assumed = past.noise(m, a, b)
 	pairs := past.pairs()
 	for widened := 1.; ; widened *= 2 {
 		try := b
@@ -61,7 +64,7 @@ func SelfTest(m spec.Metric, a spec.Analysis, history []Sample) Background {
 		}
 		allowed := binomialQuantile(len(pairs), a.Alpha, 0.99)
 		if told <= allowed {
-			try.Why = past.found(a, try, known, told, len(pairs))
+			try.Why = past.found(a, try, assumed, told, len(pairs))
 			return try
 		}
 		if widened == selfTestWidest {
@@ -162,16 +165,27 @@ func (p past) choose(m spec.Metric) []int {
 	return chosen
 }
 
-// noise returns the noise of each judged edge, or of the value; false if the prior
-// had to stand for any of them.
-func (p past) noise(m spec.Metric, a spec.Analysis, b Background) ([]sequential.Noise, bool) {
+// noise returns the noise of each judged edge, or of the value, and why the prior
+// had to stand for any of them, "" if it didn't.
+func (p past) noise(m spec.Metric, a spec.Analysis, b Background) (noises []sequential.Noise, assumed string) {
+	atLeast := func(prior, noise sequential.Noise, why string) sequential.Noise {
+		if noise.Variance >= prior.Variance {
+			return noise
+		}
+		assumed = why
+		return prior
+	}
+	short := fmt.Sprintf("as %s are too few to see noise that lasts", plural(len(p.looks), "look"))
 	if m.Query != "" {
 		logs := make([]float64, len(p.looks))
 		for i, s := range p.looks {
 			logs[i] = math.Log(s.Experiment.Value)
 		}
-		noise, ok := sequential.EstimateValueNoise(logs)
-		return []sequential.Noise{noise}, ok
+		noise, _ := sequential.EstimateValueNoise(logs) // all of them are values
+		if len(p.looks) < selfTestLong {
+			noise = atLeast(standingNoise(a), noise, short)
+		}
+		return []sequential.Noise{noise}, assumed
 	}
 	edges := b.Edges
 	if edges == nil {
@@ -180,7 +194,7 @@ func (p past) noise(m spec.Metric, a spec.Analysis, b Background) ([]sequential.
 			edges[i] = i
 		}
 	}
-	known, noises := true, make([]sequential.Noise, len(edges))
+	noises = make([]sequential.Noise, len(edges))
 	for i, edge := range edges {
 		history := make([][]sequential.Sample, len(p.looks))
 		for t, s := range p.looks {
@@ -192,13 +206,15 @@ func (p past) noise(m spec.Metric, a spec.Analysis, b Background) ([]sequential.
 			}
 		}
 		noise, ok := sequential.EstimateNodeNoise(history)
-		if !ok {
-			noise.Variance = max(noise.Variance, priorNoise(a).Variance)
-			known = false
+		switch {
+		case !ok:
+			noise = atLeast(priorNoise(a), noise, "as there are few bad events")
+		case len(p.nodes) < 2:
+			noise = atLeast(standingNoise(a), noise, "as one node doesn't show by how much others differ from it")
 		}
 		noises[i] = noise
 	}
-	return noises, known
+	return noises, assumed
 }
 
 // pairs returns what rollouts of the same version would have shown, each as the
@@ -285,10 +301,10 @@ func binomialQuantile(n int, p, q float64) int {
 }
 
 // found says what the self-test found.
-func (p past) found(a spec.Analysis, b Background, known bool, told, of int) string {
-	most := 0.
+func (p past) found(a spec.Analysis, b Background, assumed string, told, of int) string {
+	most, incident := 0., false
 	for _, n := range b.Noise {
-		most = max(most, n.Variance)
+		most, incident = max(most, n.Variance), incident || n.Incident
 	}
 	window := len(p.looks) / selfTestWindows
 	share := math.Max(float64(len(p.nodes)/2), 1)
@@ -302,8 +318,11 @@ func (p past) found(a spec.Analysis, b Background, known bool, told, of int) str
 	if b.Widened > 1 {
 		why += fmt.Sprintf(" once the noise was widened %v times", b.Widened)
 	}
-	if !known {
-		why += ", with an assumed noise, as there are few bad events"
+	if assumed != "" {
+		why += fmt.Sprintf(", with an assumed noise of %.3g %%, %s", 100*a.Noise, assumed)
+	}
+	if incident {
+		why += "; a stretch of the history that was many times as noisy as the rest is left out"
 	}
 	return why
 }

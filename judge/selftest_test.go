@@ -62,7 +62,7 @@ func TestSelfTest_SaysWhenTheHistoryIsTooShort(t *testing.T) {
 		}
 	}
 	few := judge.SelfTest(m, a, poolWorld{nodes: 4, requests: 1000}.run(1).history(240))
-	if !strings.HasSuffix(few.Why, ", with an assumed noise, as there are few bad events") || len(few.Noise) != 1 || few.Noise[0].Variance == 0 {
+	if !strings.HasSuffix(few.Why, ", with an assumed noise of 30 %, as there are few bad events") || len(few.Noise) != 1 || few.Noise[0].Variance == 0 {
 		t.Errorf("without a bad event: got %+v", few)
 	}
 }
@@ -89,7 +89,7 @@ func TestSelfTest_DoesNotTrustWhatItCantTell(t *testing.T) {
 		}
 		return judge.SelfTest(m, a, history)
 	}
-	if b := wild(2000); b.Untrusted == "" && b.Widened <= 1 {
+	if b := wild(5); b.Untrusted == "" && b.Widened <= 1 {
 		t.Errorf("a lottery is trusted as it is: %+v", b)
 	}
 }

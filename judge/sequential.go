@@ -43,6 +43,9 @@ type trial struct {
 // progress is how far they have come.
 type progress struct {
 	course
+	// Began is the end of the first step with data: a pool that nobody has seen yet
+	// doesn't settle.
+	Began time.Time `json:"began,omitzero"`
 	// Missing says why the newest gap is one.
 	Missing string `json:"missing,omitempty"`
 	// Requests are those of the experiment and the control.
@@ -64,6 +67,9 @@ func (t trial) interval() time.Duration { return time.Duration(t.analysis.Interv
 // enter takes note of a sample that says something.
 func (t trial) enter(p *progress, s Sample, requests [2]float64) {
 	p.add(s.At, false)
+	if p.Began.IsZero() {
+		p.Began = s.At.UTC()
+	}
 	for side, n := range requests {
 		p.Requests[side] = math.Round((p.Requests[side]+n)*1e3) / 1e3
 	}
@@ -83,22 +89,23 @@ func (p *progress) gap(at time.Time, why string) {
 	p.Missing = why
 }
 
-// null returns the ratio that the experiment may have at the newest sample. While
-// a new pool's caches are cold that is more: the factor falls from SettleFactor to 1
-// in the time of Settle. The hypothesis only gets wider by it, so no alarm is false
-// that was not false before, and a gross fault shows at once all the same.
-func (t trial) null(p progress) float64 {
-	left := 1 - p.Until.Sub(p.Since).Seconds()/time.Duration(t.analysis.Settle).Seconds()
+// grace returns by how much the experiment may be worse than allowed at the newest
+// sample, as a new pool's caches are cold: a factor that falls from SettleFactor to 1 in
+// the time of Settle, fast at first, as caches fill. The hypothesis only gets wider by
+// it, so no alarm is false that was not false before, and a gross fault shows at once
+// all the same.
+func (t trial) grace(p progress) float64 {
 	if t.settled(p) {
-		left = 0
+		return 1
 	}
-	return t.metric.Allowed * (1 + left*(max(1, t.analysis.SettleFactor)-1))
+	left := 1 - p.Until.Sub(p.Began).Seconds()/time.Duration(t.analysis.Settle).Seconds()
+	return 1 + left*left*(t.analysis.SettleFactor-1)
 }
 
 // settled tells whether the newest sample is after the time of Settle. A pass rests
 // on those alone.
 func (t trial) settled(p progress) bool {
-	return t.analysis.SettleFactor <= 1 || p.Until.Sub(p.Since) >= time.Duration(t.analysis.Settle)
+	return t.analysis.SettleFactor <= 1 || !p.Began.IsZero() && p.Until.Sub(p.Began) >= time.Duration(t.analysis.Settle)
 }
 
 // finding begins a finding.

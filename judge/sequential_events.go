@@ -150,10 +150,9 @@ func isCount(v float64) bool { return v >= 0 && v <= 1e12 }
 // observe takes in what both pools did in one step. What is wrong with it was found
 // by pools, so nothing is refused here.
 func (g *edge) observe(e *events, experiment, control sequential.Pool, noise sequential.Noise) {
-	null := e.null(e.state.progress)
 	look := sequential.Look{Experiment: experiment.Sum(), Control: control.Sum()}
 	dispersion := noise.Between(experiment, control).Dispersion(look)
-	refused := []error{g.Evidence.Observe(experiment, control, null, noise), g.All.Observe(look, dispersion)}
+	refused := []error{g.Evidence.Observe(experiment, control, e.metric.Allowed, e.grace(e.state.progress), noise), g.All.Observe(look, dispersion)}
 	for side, sum := range []sequential.Sample{look.Experiment, look.Control} {
 		g.Seen[side].Bad += sum.Bad
 		g.Seen[side].Total += sum.Total

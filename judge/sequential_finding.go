@@ -19,12 +19,11 @@ type standing struct {
 	unit     string // the node without which logE is that little, "" for none
 	ratio    float64
 	band     sequential.Interval
-	upper    float64       // most that the share of bad events may be
 	passed   bool          // it is known to be no worse
-	harmless bool          // and that because of upper
+	harmless bool          // its share of bad events is known to be harmless
 	wait     time.Duration // until then; 0: not known
 	never    string        // why that may never be
-	after    string        // how much that rests on
+	all      bool          // band and ratio are about all that was seen
 }
 
 // Finding says what the samples so far show.
@@ -44,14 +43,14 @@ func (e *events) Finding() Finding {
 	f.LogE = sequential.Average(logs, nil)
 	lead := worst(edges)
 	f.Ratio, f.Band = lead.ratio, lead.band
-	f.Why = e.describe(lead)
 	switch {
 	case f.LogE >= suspicious:
-		f.Why += fmt.Sprintf("; allowed is %s", times(e.metric.Allowed))
+		f.Why = fmt.Sprintf("%s; allowed is %s", e.describe(lead), times(e.metric.Allowed))
 	case e.metric.Require == spec.RequireNoRegression:
+		f.Why = e.describe(lead)
 		e.unhurt(p, &f)
 	default:
-		e.compare(p, &f, edges)
+		e.compare(p, &f, edges, lead)
 	}
 	return e.distrust(f)
 }
@@ -102,20 +101,16 @@ func (e *events) weigh(i int) standing {
 	if s.logE >= suspicious || p.Share.Settled == 0 {
 		tally = &g.All
 	}
-	s.after = e.after(p, tally == &g.All)
+	s.all = tally == &g.All
 	r := tally.Ratio()
 	s.band = r.Interval(e.analysis.Alpha)
 	if estimate, ok := r.Estimate(); ok {
 		s.ratio = estimate
 	}
-	s.upper = 1
-	if tally != &g.Share {
+	if s.all {
 		return s
 	}
-	if e.metric.Harmless > 0 {
-		s.upper = g.Bad.Interval(e.analysis.Alpha, e.mixture).Upper
-		s.harmless = s.upper <= e.metric.Harmless
-	}
+	s.harmless = e.metric.Harmless > 0 && g.Bad.AtMost(e.metric.Harmless, e.analysis.Alpha, e.mixture)
 	limit, looks := 1+e.metric.Margin, float64(p.Share.Settled)
 	s.passed = s.harmless || s.band.Upper < limit
 	if s.passed || e.metric.Require == spec.RequireNoRegression {
@@ -172,19 +167,23 @@ func worst(edges []standing) standing {
 // left out of a pass, if another one is known.
 const impatience = 10
 
-// compare comes to the outcome of RequireNoWorse.
-func (e *events) compare(p progress, f *Finding, edges []standing) {
+// compare comes to the outcome of RequireNoWorse; lead is the edge to speak of while
+// none is open.
+func (e *events) compare(p progress, f *Finding, edges []standing, lead standing) {
 	known, open, leftOut := []standing(nil), []standing(nil), []string(nil)
+	hope := false // for an edge that isn't known yet
 	for _, s := range edges {
 		if s.passed {
 			known = append(known, s)
 		}
+		hope = hope || !s.passed && s.never == ""
 	}
 	for _, s := range edges {
-		rare := s.wait > time.Duration(impatience*p.Share.Settled)*e.interval() || s.never != "" && s.edge.Share.Events() == 0
+		silent := s.never != "" && s.edge.Share.Events() == 0
+		rare := silent || s.wait > time.Duration(impatience*p.Share.Settled)*e.interval()
 		switch {
 		case s.passed:
-		case len(known) > 0 && rare && s.logE < suspicious && s.ratio < 1+e.metric.Margin:
+		case (len(known) > 0 && rare || hope && silent) && s.logE < suspicious && s.ratio < 1+e.metric.Margin:
 			leftOut = append(leftOut, strings.TrimPrefix(s.name, "share of requests "))
 		default:
 			open = append(open, s)
@@ -194,37 +193,37 @@ func (e *events) compare(p progress, f *Finding, edges []standing) {
 		f.Need = e.need(p, wait)
 	}
 	if len(open) > 0 {
-		last := open[0]
+		lead = open[0]
 		for _, s := range open[1:] {
-			if last.never == "" && (s.never != "" || s.wait > last.wait) {
-				last = s
+			if lead.never == "" && (s.never != "" || s.wait > lead.wait) {
+				lead = s
 			}
 		}
-		f.Ratio, f.Band = last.ratio, last.band
-		f.Why = e.describe(last)
-		if last.never != "" {
-			f.Need = Need{Never: last.never}
-			f.Why += "; " + last.never
+		f.Ratio, f.Band = lead.ratio, lead.band
+		if lead.never != "" {
+			f.Need = Need{Never: lead.never}
+			f.Why = e.describe(lead) + "; " + lead.never
 			return
 		}
-		if last.wait > f.Need.Time {
-			f.Need = e.need(p, last.wait)
+		if lead.wait > f.Need.Time {
+			f.Need = e.need(p, lead.wait)
 		}
 	}
 	if f.Need.Time > 0 {
-		f.Why = fmt.Sprintf("not enough data yet, about %s more at this rate: %s", needed(f.Need), f.Why)
+		f.Why = fmt.Sprintf("not enough data yet, about %s more at this rate: %s", needed(f.Need), e.describe(lead))
 		return
 	}
 	if len(open) > 0 { // it is settling: there is nothing to forecast from
-		f.Why = "not enough data yet: " + f.Why
+		f.Why = "not enough data yet: " + e.describe(lead)
 		return
 	}
 	f.Outcome = NoWorse
-	lead := worst(known)
+	lead = worst(known)
 	f.Ratio, f.Band = lead.ratio, lead.band
 	if lead.harmless && !(lead.band.Upper < 1+e.metric.Margin) {
+		upper := lead.edge.Bad.Interval(e.analysis.Alpha, e.mixture).Upper
 		f.Why = fmt.Sprintf("%s's %s is at most %s with %s confidence, %s; up to %s is harmless",
-			ExperimentSide, lead.name, percent(lead.upper), percent(f.Confidence), lead.after, percent(e.metric.Harmless))
+			ExperimentSide, lead.name, percent(upper), percent(f.Confidence), e.after(p, lead.all), percent(e.metric.Harmless))
 	} else {
 		f.Why = fmt.Sprintf("%s; below %s is no worse", e.describe(lead), times(1+e.metric.Margin))
 	}
@@ -248,20 +247,20 @@ func needed(n Need) string {
 // describe says what an edge shows: "the new version's share of bad requests is 2.3
 // to 4.1 times the live one's with 98 % confidence, after 7 min and 41,200 requests".
 func (e *events) describe(s standing) string {
-	g := s.edge
+	g, after := s.edge, e.after(e.state.progress, s.all)
 	subject := fmt.Sprintf("%s's %s", ExperimentSide, s.name)
 	if g.Seen[0].Bad+g.Seen[1].Bad == 0 {
-		return fmt.Sprintf("%s is 0, as %s's, %s", subject, ControlSide, s.after)
+		return fmt.Sprintf("%s is 0, as %s's, %s", subject, ControlSide, after)
 	}
 	confidence := 1 - e.analysis.Alpha
 	if s.logE >= suspicious && e.late(g.Late, e.state.progress) {
 		if ratio, ok := g.Worse.Ratio().Estimate(); ok {
-			return latePhrase(subject, g.Late.Since, ratio, s.band, confidence, s.after)
+			return latePhrase(subject, g.Late.Since, ratio, s.band, confidence, after)
 		}
 	}
-	text := phrase(subject, s.band, confidence, s.after)
+	text := phrase(subject, s.band, confidence, after)
 	if s.logE >= suspicious {
-		text = suspicion(subject+shares(g.Seen), s.ratio, e.metric.Allowed, s.band, confidence, s.after)
+		text = suspicion(subject+shares(g.Seen), s.ratio, e.metric.Allowed, s.band, confidence, after)
 	}
 	if s.unit != "" && s.logE < suspicious && g.Evidence.All.LogE >= suspicious {
 		text += fmt.Sprintf("; that it is worse hangs on node %s alone", s.unit)

@@ -59,14 +59,13 @@ func (m *means) Observe(s Sample) {
 	m.enter(&m.state.progress, s, [2]float64{})
 	x := math.Log(experiment / control)
 	x = math.Round(max(-maxLogRatio, min(x, maxLogRatio))*1e6) / 1e6
-	null, noise := m.null(m.state.progress), m.noise()
-	variance := noise.Variance
-	refused := []error{m.state.Evidence.ObserveMean(x, null, noise), m.state.All.Observe(x)}
+	noise := m.noise()
+	refused := []error{m.state.Evidence.ObserveMean(x, m.metric.Allowed, m.grace(m.state.progress), noise), m.state.All.Observe(x)}
 	if m.settled(m.state.progress) {
 		refused = append(refused, m.state.Share.Observe(x))
 	}
 	shift := math.Log(cusumRatio)
-	if fresh := m.state.Late.add(shift*(x-math.Log(m.metric.Allowed)-shift/2)/variance, m.state.Until.Add(-m.interval())); fresh {
+	if fresh := m.state.Late.add(shift*(x-math.Log(m.metric.Allowed)-shift/2)/noise.Variance, m.state.Until.Add(-m.interval())); fresh {
 		m.state.Worse = sequential.Mean{}
 	}
 	refused = append(refused, m.state.Worse.Observe(x))
@@ -93,7 +92,8 @@ func above(r Reading, side string) (float64, string) {
 func (m *means) noise() sequential.Noise {
 	noise := m.background.noise(0, m.analysis)
 	spread := m.state.All.StdDev()
-	noise.Variance = max(2*noise.Variance, spread*spread, 1e-6)
+	seen := sequential.Lasting(spread, noise.Lasting)
+	noise.Variance = max(2*noise.Variance, seen.Variance, 1e-6)
 	return noise
 }
 

@@ -85,6 +85,12 @@ func (b Bernoulli) Interval(alpha float64, m Mixture) Interval {
 	return Interval{Lower: m.lower(b, alpha), Upper: 1 - m.lower(failures, alpha)}
 }
 
+// AtMost tells whether the probability is known, at level alpha, to be at most p: it
+// is what Interval's upper end would say, for much less.
+func (b Bernoulli) AtMost(p, alpha float64, m Mixture) bool {
+	return b.Successes < p*b.Trials && b.LogE(p, m) >= Threshold(alpha)
+}
+
 // LooksUntil returns how many further looks like the given number so far it takes
 // until Interval's upper end is at most p, if the share of successes stays what it is;
 // infinite if that is not below p, or if nothing was seen.

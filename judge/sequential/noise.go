@@ -14,10 +14,19 @@ type Noise struct {
 	// Lasting is how much of it lasts from one look to the next, the coefficient of
 	// an AR(1) process; 0 if that isn't known, or nothing does.
 	Lasting float64 `json:"lasting,omitempty"`
+	// Incident says that a stretch of the history was left out, since it was many
+	// times as noisy as the rest.
+	Incident bool `json:"incident,omitempty"`
 }
 
 // maxLasting keeps a noise from being one that never ends.
 const maxLasting = 0.95
+
+// Lasting returns a noise of a standard deviation at a single look of which a part,
+// below 1, lasts to the next.
+func Lasting(stdDev, part float64) Noise {
+	return Noise{Variance: stdDev * stdDev * (1 + part) / (1 - part), Lasting: part}
+}
 
 // single returns the noise's variance at a single look.
 func (n Noise) single() float64 {

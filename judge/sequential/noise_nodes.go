@@ -1,6 +1,9 @@
 package sequential
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // inTime says of moments that they are of blocks that were compared with their
 // successors.
@@ -19,6 +22,36 @@ const inTime = true
 // long the noise lasts. The second result is false if fewer than 12 looks have bad
 // events, so that nothing can be said.
 func EstimateNodeNoise(history [][]Sample) (Noise, bool) {
+	return withoutIncident(history, estimateNodeNoise)
+}
+
+// Bounds of what is left out of a history: at most a sixth of it, and only if the
+// noise is four times as large with it as without.
+const (
+	incidentPart   = 6
+	incidentFactor = 4
+)
+
+// withoutIncident estimates the noise of a history, or of what is left of it without
+// one stretch that makes nearly all of the noise. An outage of one morning is nothing
+// to expect of the afternoon, and with it nothing would ever be found.
+func withoutIncident[T any](history []T, estimate func([]T) (Noise, bool)) (Noise, bool) {
+	least, ok := estimate(history)
+	limit := least.Variance / incidentFactor
+	window := len(history) / incidentPart
+	if window < minBlocks {
+		return least, ok
+	}
+	for start := 0; start+window <= len(history); start += window / 2 {
+		rest, _ := estimate(slices.Concat(history[:start], history[start+window:]))
+		if rest.Variance < limit && rest.Variance < least.Variance {
+			least, least.Incident = rest, true
+		}
+	}
+	return least, ok
+}
+
+func estimateNodeNoise(history [][]Sample) (Noise, bool) {
 	if len(history) == 0 || len(history[0]) == 0 {
 		return Noise{}, false
 	}
@@ -40,6 +73,10 @@ func EstimateNodeNoise(history [][]Sample) (Noise, bool) {
 // EstimateValueNoise is EstimateNodeNoise for the logs of a value, one a look, NaN
 // for a gap.
 func EstimateValueNoise(logs []float64) (Noise, bool) {
+	return withoutIncident(logs, estimateValueNoise)
+}
+
+func estimateValueNoise(logs []float64) (Noise, bool) {
 	informative := 0
 	for _, v := range logs {
 		if !math.IsNaN(v) {

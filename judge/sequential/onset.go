@@ -46,15 +46,28 @@ type Onset struct {
 	// Spread the variance of that.
 	Drift  float64 `json:"drift"`
 	Spread float64 `json:"spread"`
+	// Taken is the part of each ratio's log that has gone into Drift, if it is
+	// the true one, in the order of the grid.
+	Taken []float64 `json:"taken"`
 	// Stakes are the shares of the capital at stake for the next look, in the
 	// order of the grid.
 	Stakes []float64 `json:"stakes"`
 }
 
 // onsetGrid are the ratios that are bet on, in units of the null.
-var onsetGrid = [...]float64{1.1, 1.25, 1.5, 2, 3.5, 7, 20}
+var onsetGrid = [...]float64{1.2, 1.5, 2, 3, 6, 15}
 
 const onsetRatios = len(onsetGrid)
+
+// onsetLogs are their logs.
+var onsetLogs = logs(onsetGrid)
+
+func logs(grid [onsetRatios]float64) (logs [onsetRatios]float64) {
+	for k, r := range grid {
+		logs[k] = math.Log(r)
+	}
+	return logs
+}
 
 // Chosen by simulation, where they matter little: an onset at the first look costs
 // about a look against Counts, and one after half an hour a few, where Counts takes
@@ -73,7 +86,7 @@ const stakeUnit = 1e-6
 
 // NewOnset returns the e-process before any look.
 func NewOnset() *Onset {
-	o := &Onset{Stakes: make([]float64, onsetRatios)}
+	o := &Onset{Taken: make([]float64, onsetRatios), Stakes: make([]float64, onsetRatios)}
 	for k := range o.Stakes {
 		o.Stakes[k] = roundStake(onsetAtOnce / float64(onsetRatios))
 	}
@@ -82,50 +95,66 @@ func NewOnset() *Onset {
 
 func roundStake(s float64) float64 { return math.Floor(s/stakeUnit) / (1 / stakeUnit) }
 
-// Observe takes in one look, at which the hypothesis is a ratio of at most null;
-// it may be another one at each look, if it does not depend on it. The noise is
-// that between the two sides. What is to be expected of it from the looks before
+// Observe takes in one look, at which the hypothesis is a ratio of at most grace
+// times null. The grace, at least 1, may be another one at each look, if it does not
+// depend on it: a bet on a ratio that is not above it yet waits. The noise is that
+// between the two sides. What is to be expected of it from the looks before
 // widens the hypothesis, and what is not divides what the look says (see Noise).
-func (o *Onset) Observe(l Look, null float64, noise Noise) error {
-	if err := errors.Join(l.check(), checkAbove("null", null, 0), noise.check()); err != nil {
+func (o *Onset) Observe(l Look, null, grace float64, noise Noise) error {
+	if err := errors.Join(l.check(), checkNull(null, grace), noise.check()); err != nil {
 		return err
 	}
 	drift, spread := o.expect(noise)
 	if l.silent() {
-		o.Drift, o.Spread = rounded(drift), rounded(spread)
+		o.learn(drift, spread, noise, residual{})
 		return nil
 	}
 	dispersion := Noise{Variance: spread}.Dispersion(l)
+	null *= grace
 	widened := null * math.Exp(max(0, drift))
 	var likelihood [onsetRatios]float64
-	for k, r := range onsetGrid {
+	for k := range onsetGrid {
 		// A ratio below the null would be no evidence against it.
-		if ratio := r * null; ratio > widened {
-			likelihood[k] = l.logRatio(ratio, widened, math.Log(ratio/widened)) / dispersion
+		if step := o.step(k, grace, drift, noise.Lasting); step > 0 {
+			likelihood[k] = l.logRatio(widened*math.Exp(step), widened, step) / dispersion
 		}
 	}
+	o.learn(drift, spread, noise, l.residual(null*math.Exp(drift)))
 	o.win(likelihood)
-	o.learn(drift, spread, l.residual(null*math.Exp(drift)))
 	return nil
 }
 
 // ObserveMean takes in one look at a value instead, by the log of the ratio of both
 // sides' values, whose noise must not be 0.
-func (o *Onset) ObserveMean(logRatio, null float64, noise Noise) error {
-	if err := errors.Join(checkObservation("log ratio", logRatio), checkAbove("null", null, 0), noise.check(), checkAbove("variance", noise.Variance, 0)); err != nil {
+func (o *Onset) ObserveMean(logRatio, null, grace float64, noise Noise) error {
+	if err := errors.Join(checkObservation("log ratio", logRatio), checkNull(null, grace), noise.check(), checkAbove("variance", noise.Variance, 0)); err != nil {
 		return err
 	}
 	drift, spread := o.expect(noise)
-	x := logRatio - math.Log(null)
+	x := logRatio - math.Log(null*grace)
 	var likelihood [onsetRatios]float64
-	for k, r := range onsetGrid {
-		if shift := math.Log(r) - max(0, drift); shift > 0 {
-			likelihood[k] = shift * (x - max(0, drift) - shift/2) / spread
+	for k := range onsetGrid {
+		if step := o.step(k, grace, drift, noise.Lasting); step > 0 {
+			likelihood[k] = step * (x - max(0, drift) - step/2) / spread
 		}
 	}
+	o.learn(drift, spread, noise, residual{surplus: x - drift, information: math.Inf(1)})
 	o.win(likelihood)
-	o.learn(drift, spread, residual{surplus: x - drift, information: math.Inf(1)})
 	return nil
+}
+
+// step returns by how much a ratio of the grid is above what the hypothesis, widened
+// by the drift, has for the next look, as a log. What the filter took for noise
+// before is less of a noise if the ratio is the true one.
+func (o *Onset) step(k int, grace, drift, lasting float64) float64 {
+	return (1-lasting*o.Taken[k])*(onsetLogs[k]-math.Log(grace)) + min(0, drift)
+}
+
+func checkNull(null, grace float64) error {
+	if !(grace >= 1) {
+		return fmt.Errorf("grace must be at least 1, got %v", grace)
+	}
+	return checkAbove("null", null*grace, 0)
 }
 
 // residual is by how much the log of a look's ratio differs from what was expected,
@@ -149,11 +178,15 @@ func (o *Onset) expect(n Noise) (drift, spread float64) {
 	return lasting * o.Drift, min(single, lasting*lasting*o.Spread+(1-lasting*lasting)*single)
 }
 
-// maxDrift bounds the noise that is believed in, as a log ratio.
-const maxDrift = 3
+// The noise that is believed in is bounded, as a log ratio and in its own standard
+// deviations: a difference that no noise explains must not pass for one, look by look.
+const (
+	maxDrift = 3
+	farthest = 3
+)
 
 // learn takes in what the look showed of the noise.
-func (o *Onset) learn(drift, spread float64, r residual) {
+func (o *Onset) learn(drift, spread float64, n Noise, r residual) {
 	gain := 1.
 	if !math.IsInf(r.information, 1) {
 		gain = spread * r.information / (1 + spread*r.information)
@@ -161,7 +194,11 @@ func (o *Onset) learn(drift, spread float64, r residual) {
 	if math.IsNaN(r.surplus) {
 		gain, r.surplus = 0, 0
 	}
-	o.Drift = rounded(max(-maxDrift, min(drift+gain*r.surplus, maxDrift)))
+	for k, taken := range o.Taken {
+		o.Taken[k] = (1-gain)*n.Lasting*taken + gain
+	}
+	most := min(maxDrift, farthest*math.Sqrt(n.single()))
+	o.Drift = rounded(max(-most, min(drift+gain*r.surplus, most)))
 	o.Spread = rounded((1 - gain) * spread)
 }
 
@@ -199,14 +236,17 @@ func (o *Onset) win(likelihood [onsetRatios]float64) {
 	end := onsetReturn * begin
 	fresh := begin * reserve / capital / float64(onsetRatios)
 	for k, s := range o.Stakes {
-		o.Stakes[k] = roundStake((1-end)*s/capital + fresh)
+		stays := (1 - end) * s / capital
+		o.Stakes[k] = roundStake(stays + fresh)
+		// Nothing of what is freshly staked on has been seen before.
+		o.Taken[k] = rounded(o.Taken[k] * stays / max(stays+fresh, stakeUnit))
 	}
 }
 
 // clone returns a copy that goes its own way.
 func (o *Onset) clone() *Onset {
 	c := *o
-	c.Stakes = slices.Clone(o.Stakes)
+	c.Taken, c.Stakes = slices.Clone(o.Taken), slices.Clone(o.Stakes)
 	return &c
 }
 
@@ -217,13 +257,16 @@ func (o *Onset) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return err
 	}
-	if len(p.Stakes) != onsetRatios {
-		return fmt.Errorf("onset: stakes must be %d numbers, got %d", onsetRatios, len(p.Stakes))
+	if len(p.Stakes) != onsetRatios || len(p.Taken) != onsetRatios {
+		return fmt.Errorf("onset: stakes and taken must be %d numbers, got %d and %d", onsetRatios, len(p.Stakes), len(p.Taken))
 	}
 	total := 0.
 	for i, s := range p.Stakes {
 		if !(s >= 0) {
 			return fmt.Errorf("onset: stakes[%d] must be at least 0, got %v", i, s)
+		}
+		if t := p.Taken[i]; !(t >= 0 && t <= 1) {
+			return fmt.Errorf("onset: taken[%d] must be between 0 and 1, got %v", i, t)
 		}
 		total += s
 	}

@@ -30,10 +30,10 @@ func NewOnsetJackknife() *OnsetJackknife {
 }
 
 // Observe takes in one look at the nodes of both sides, which may come and go. The
-// hypothesis is a ratio of at most null, the noise is that of one node: every
-// process has its own, by the nodes that it sees.
-func (j *OnsetJackknife) Observe(experiment, control Pool, null float64, noise Noise) error {
-	if err := errors.Join(experiment.check(), control.check(), checkAbove("null", null, 0)); err != nil {
+// hypothesis is a ratio of at most grace times null, the noise is that of one node:
+// every process has its own, by the nodes that it sees.
+func (j *OnsetJackknife) Observe(experiment, control Pool, null, grace float64, noise Noise) error {
+	if err := errors.Join(experiment.check(), control.check(), checkNull(null, grace)); err != nil {
 		return err
 	}
 	all, of := Look{Experiment: experiment.Sum(), Control: control.Sum()}, control.weight()
@@ -60,11 +60,11 @@ func (j *OnsetJackknife) Observe(experiment, control Pool, null float64, noise N
 		rest := all
 		rest.Experiment.Bad = max(0, all.Experiment.Bad-left.Bad)
 		rest.Experiment.Total = max(rest.Experiment.Bad, all.Experiment.Total-left.Total)
-		if err := process.Observe(rest, null, noise.between(whole.without(left.weight), of)); err != nil {
+		if err := process.Observe(rest, null, grace, noise.between(whole.without(left.weight), of)); err != nil {
 			return err
 		}
 	}
-	return j.All.Observe(all, null, noise.between(whole, of))
+	return j.All.Observe(all, null, grace, noise.between(whole, of))
 }
 
 // without returns the process that leaves a node out. For a new node it begins
@@ -85,18 +85,26 @@ func (j *OnsetJackknife) without(node string) *Onset {
 	return process
 }
 
-// LogE returns the least log E of all processes, which is one itself, and the
-// unit whose absence leaves it: "" if none lowers it. With fewer than two units,
-// nothing can be left out, a bad node can't be told from a bad release, and LogE is
-// that of all.
+// LogE returns log E, and the unit whose absence keeps it low: "" if none does. It is
+// the least of the log E of all and twice that of each process that leaves a unit out,
+// as far as that is positive. So it never is above that of all: between pools that are
+// alike the alarm at 1/α is false with a probability of at most α. What is left
+// without the worst unit needs the root of that only: that one bad unit alone raises
+// the alarm has a probability of at most √α. It takes a bad unit for that to happen in
+// the first place, and to ask for 1/α there too would cost every true alarm up to three
+// times its time, since the unit left out is the one that shows the most.
+//
+// With fewer than two units, nothing can be left out, a bad node can't be told from a
+// bad release, and LogE is that of all.
 func (j *OnsetJackknife) LogE() (float64, string) {
 	least, without := j.All.LogE, ""
 	if len(j.Without) < 2 {
 		return least, without
 	}
 	for unit, process := range j.Without {
-		if process.LogE < least || process.LogE == least && without != "" && unit < without {
-			least, without = process.LogE, unit
+		logE := process.LogE + max(0, process.LogE) // twice, if it is positive
+		if logE < least || logE == least && without != "" && unit < without {
+			least, without = logE, unit
 		}
 	}
 	return least, without

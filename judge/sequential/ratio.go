@@ -94,16 +94,32 @@ func (r *Ratio) peak() int {
 // alpha. An end beyond the grid is 0 or infinite.
 func (r *Ratio) Interval(alpha float64) Interval {
 	least := Average(r.Log, nil) - Threshold(alpha)
-	within := func(x float64) float64 { return r.atMost(x) - least }
-	interval := Interval{Lower: 0, Upper: math.Inf(1)}
-	top := ratioGrid[r.peak()].log
-	if end := ratioGrid[0].log; within(end) < 0 {
-		interval.Lower = math.Exp(bisect(top, end, within))
+	return Interval{Lower: r.end(-1, least), Upper: r.end(1, least)}
+}
+
+// end returns the ratio up to which, in one direction from the peak, the likelihood
+// may be as large as the least one.
+func (r *Ratio) end(direction int, least float64) float64 {
+	const last = ratioPoints - 1
+	j := r.peak() + direction
+	for j >= 0 && j <= last && r.Log[j] >= least {
+		j += direction
 	}
-	if end := ratioGrid[ratioPoints-1].log; within(end) < 0 {
-		interval.Upper = math.Exp(bisect(top, end, within))
+	if j < 0 || j > last {
+		return max(0, math.Inf(direction))
 	}
-	return interval
+	// Both lines that bound the cell before j fall towards it (see atMost); if one
+	// does not, or is not there, it is no bound.
+	x := ratioGrid[j].log
+	for _, from := range [...]int{j - 2*direction, j} {
+		if to := from + direction; min(from, to) >= 0 && max(from, to) <= last && r.Log[to] < r.Log[from] {
+			step := (r.Log[from] - least) / (r.Log[from] - r.Log[to]) * (ratioGrid[to].log - ratioGrid[from].log)
+			if at := ratioGrid[from].log + step; (x-at)*float64(direction) > 0 {
+				x = at
+			}
+		}
+	}
+	return math.Exp(x)
 }
 
 // LogEAbove returns the log e-value against a ratio of at most null, from the

@@ -37,6 +37,6 @@ func (f *faults) delay(now time.Time) time.Duration {
 
 // burn keeps a core busy for a time.
 func burn(d time.Duration) {
-	for end := time.Now().Add(d); time.Now().Before(end); { //nolint:revive // to be busy is the purpose
+	for end := time.Now().Add(d); time.Now().Before(end); {
 	}
 }

@@ -55,6 +55,7 @@ analysis {
   }
   saturation {
     exporter = "promhttp"
+    margin   = 4 # so short a history says little of noise that lasts
   }
 }
 `
@@ -105,7 +106,7 @@ func (w *world) verdict(ctx context.Context, p *pool, began time.Time, lasts tim
 	if err != nil {
 		return gate.Undecided("%v", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*lasts+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, lasts+time.Minute)
 	defer cancel()
 	return analysis.Watch(ctx, analysis.Task{
 		Config: config, Vars: spec.Vars{Service: "web", Pool: p.name, Other: w.live.name, Version: "1"},

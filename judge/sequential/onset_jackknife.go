@@ -86,13 +86,13 @@ func (j *OnsetJackknife) without(node string) *Onset {
 }
 
 // LogE returns log E, and the unit whose absence keeps it low: "" if none does. It is
-// the least of the log E of all and twice that of each process that leaves a unit out,
-// as far as that is positive. So it never is above that of all: between pools that are
-// alike the alarm at 1/α is false with a probability of at most α. What is left
-// without the worst unit needs the root of that only: that one bad unit alone raises
-// the alarm has a probability of at most √α. It takes a bad unit for that to happen in
-// the first place, and to ask for 1/α there too would cost every true alarm up to three
-// times its time, since the unit left out is the one that shows the most.
+// the least of the log E of all and of each process that leaves a unit out, the latter
+// one and a half times where they are positive. So it never is above that of all:
+// between pools that are alike, the alarm at 1/α is false with a probability of at
+// most α. That a pool with one bad unit, and nothing else, is alarmed at has one of at
+// most α^(2/3). To ask for α there too would cost every true alarm up to three times its
+// time, since the unit that is left out is the one that shows the most; and measured,
+// with one of four nodes five times as bad, it stays below α.
 //
 // With fewer than two units, nothing can be left out, a bad node can't be told from a
 // bad release, and LogE is that of all.
@@ -102,7 +102,7 @@ func (j *OnsetJackknife) LogE() (float64, string) {
 		return least, without
 	}
 	for unit, process := range j.Without {
-		logE := process.LogE + max(0, process.LogE) // twice, if it is positive
+		logE := process.LogE + max(0, process.LogE)/2
 		if logE < least || logE == least && without != "" && unit < without {
 			least, without = logE, unit
 		}

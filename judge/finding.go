@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"strings"
 	"time"
 
 	"switchd/judge/sequential"
@@ -81,7 +82,7 @@ type Need struct {
 
 // String says what was found and what is still needed.
 func (f Finding) String() string {
-	if need := f.Need.String(); f.Outcome == Undecided && f.Untrusted == "" && need != "" && f.Need.Never != f.Why {
+	if need := f.Need.String(); f.Outcome == Undecided && f.Untrusted == "" && need != "" && !strings.Contains(f.Why, need) {
 		return f.Why + "; " + need
 	}
 	return f.Why
@@ -91,6 +92,9 @@ func (f Finding) String() string {
 // empty if that isn't known.
 func (n Need) String() string {
 	var parts []string
+	if n.Time >= maxWait {
+		return "still needs more than " + span(maxWait)
+	}
 	if n.Time > 0 {
 		parts = append(parts, span(n.Time))
 	}

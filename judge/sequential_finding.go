@@ -209,11 +209,7 @@ func (e *events) compare(p progress, f *Finding, edges []standing, lead standing
 			f.Need = e.need(p, lead.wait)
 		}
 	}
-	if f.Need.Time > 0 {
-		f.Why = fmt.Sprintf("not enough data yet, about %s more at this rate: %s", needed(f.Need), e.describe(lead))
-		return
-	}
-	if len(open) > 0 { // it is settling: there is nothing to forecast from
+	if f.Need.Time > 0 || len(open) > 0 { // while it settles, there is nothing to forecast from
 		f.Why = "not enough data yet: " + e.describe(lead)
 		return
 	}
@@ -230,18 +226,6 @@ func (e *events) compare(p progress, f *Finding, edges []standing, lead standing
 	if len(leftOut) > 0 {
 		f.Why += fmt.Sprintf(" (too few to tell: requests %s)", list(leftOut))
 	}
-}
-
-// needed writes what is needed for people.
-func needed(n Need) string {
-	if n.Time >= maxWait {
-		return "more than " + span(maxWait)
-	}
-	text := span(n.Time)
-	if n.Requests > 0 {
-		text += fmt.Sprintf(" and %s requests", count(n.Requests))
-	}
-	return text
 }
 
 // describe says what an edge shows: "the new version's share of bad requests is 2.3

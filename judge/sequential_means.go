@@ -155,10 +155,6 @@ func (m *means) compare(p progress, f *Finding, limit float64) {
 	if patience := m.patience(p); patience > f.Need.Time {
 		f.Need = m.need(p, patience)
 	}
-	if f.Need.Time > 0 {
-		f.Why = fmt.Sprintf("not enough data yet, about %s more at this rate: %s", needed(f.Need), f.Why)
-		return
-	}
 	f.Why = "not enough data yet: " + f.Why
 }
 

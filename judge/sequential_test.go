@@ -201,7 +201,7 @@ func TestSequential_SpeaksInSentences(t *testing.T) {
 			"the new version's share of bad requests is some 3 times the live one's since about 10:30:00Z (on the whole, 0.97 to 1.58 times with 98 % confidence, after 34 min and 204,000 requests); allowed is 1.1",
 		}, {
 			"early", nil, 6, always(3), judge.Undecided,
-			"not enough data yet, about 8 min and 48,000 requests more at this rate: the new version's share of bad requests is 0.48 to 2.1 times the live one's with 98 % confidence, after 3 min and 18,000 requests",
+			"not enough data yet: the new version's share of bad requests is 0.48 to 2.1 times the live one's with 98 % confidence, after 3 min and 18,000 requests",
 		}, {
 			"no worse", nil, 40, always(3), judge.NoWorse,
 			"the new version's share of bad requests is 0.8 to 1.25 times the live one's with 98 % confidence, after 37 min and 222,000 requests; below 1.5 is no worse",
@@ -453,7 +453,7 @@ func TestSequential_SpeaksOfValues(t *testing.T) {
 		why        string
 	}{
 		{30, 0.4, judge.NoWorse, "the new version's value is 0.94 to 1.07 times the live one's with 98 % confidence, after 27 min; below 1.25 is no worse"},
-		{5, 0.4, judge.Undecided, "not enough data yet, about 3 min more at this rate: the new version's value is 0.72 to 1.38 times the live one's with 98 % confidence, after 2 min"},
+		{5, 0.4, judge.Undecided, "not enough data yet: the new version's value is 0.72 to 1.38 times the live one's with 98 % confidence, after 2 min"},
 		{10, 0.8, judge.Undecided, "the new version's value is 1.79 to 2.2 times the live one's with 98 % confidence, after 10 min; allowed is 1.1"},
 		{3, 0, judge.Undecided, "no data in 3 steps: the value of the new version is 0, and only values above 0 have a ratio"},
 	} {

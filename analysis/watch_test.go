@@ -144,7 +144,7 @@ func TestWatch_GoesOnWithTheSameEvidenceAfterARestart(t *testing.T) {
 			task := errorsTask()
 			task.Config.Looks = 40
 			whole, reports := run(t, time.Hour, task, db)
-			if whole.Outcome == gate.Unknown || len(reports) < 15 {
+			if whole.Outcome == gate.Unknown || len(reports) < 10 {
 				t.Fatalf("%s after %d reports: %s", whole.Outcome, len(reports), whole.Why)
 			}
 			for _, kept := range []int{0, 1, len(reports) / 2, len(reports) - 1} {

@@ -5,7 +5,7 @@
 // in worlds without a fault, and what faults cost before they are found, at an
 // equal rate of false halts. It ends with lines "figure: NAME VALUE".
 //
-//	go run ./testenv/judgebench --runs 400
+//	go run ./testenv/judgebench --runs 240
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 
 type flags struct {
 	Seed uint64  `help:"Seed of everything that is random." default:"1"`
-	Runs int     `help:"Rollouts a cell; 0: 400, or 2,000 of the whole grid."`
+	Runs int     `help:"Rollouts a cell; 0: 240, or 2,000 of the whole grid."`
 	Full bool    `help:"Simulates the whole grid, in hours."`
 	Rate float64 `help:"Rate of false halts at which judges are compared." default:"0.02"`
 	CSV  string  `name:"csv" help:"File for all outcomes as CSV." type:"path"`
@@ -44,7 +44,7 @@ func main() {
 
 func (f flags) run(ctx context.Context, out io.Writer) error {
 	if f.Runs == 0 {
-		f.Runs = 400
+		f.Runs = 240
 		if f.Full {
 			f.Runs = 2000
 		}

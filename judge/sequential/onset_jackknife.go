@@ -13,10 +13,10 @@ import (
 const maxUnits = 32
 
 // OnsetJackknife is the e-process of Onset with the experiment's nodes as its
-// units, as Jackknife is that of Counts. Its state is bounded: the first 32 nodes
-// are units of their own, and a further one joins the unit that its name's hash
-// points at, so that some are left out together. That is as valid, since what is
-// left out does not depend on what the nodes show.
+// units. Its state is bounded: the first 32 nodes are units of their own, and a
+// further one joins the unit that its name's hash points at, so that some are left
+// out together. That is as valid, since what is left out does not depend on what the
+// nodes show.
 type OnsetJackknife struct {
 	All *Onset `json:"all"`
 	// Without has the process that does not see a unit, for every unit that was

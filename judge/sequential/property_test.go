@@ -3,7 +3,6 @@ package sequential_test
 import (
 	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -381,102 +380,6 @@ func TestAverage_IsAnAverage(t *testing.T) {
 	near(t, "average of 1 and 3", math.Exp(sequential.Average([]float64{0, math.Log(3)}, nil)), 2, 1e-12)
 	near(t, "weighted", math.Exp(sequential.Average([]float64{0, math.Log(3)}, []float64{3, 1})), 1.5, 1e-12)
 	near(t, "of nothing", sequential.Average(nil, nil), 0, 0)
-}
-
-func TestJackknife_OneNodeDoesNotCondemnTheRelease(t *testing.T) {
-	t.Parallel()
-	sick := jackknife(t, func(node int) float64 {
-		if node == 0 {
-			return 10
-		}
-		return 1
-	})
-	if all := sick.All.LogE(); all < sequential.Threshold(0.01) {
-		t.Fatalf("the sick node does not show, log E of all is %v", all)
-	}
-	if got, without := sick.LogE(); got >= sequential.Threshold(0.01) || without != "node-0" {
-		t.Errorf("one sick node: got log E %v without %q, want less than %v without node-0", got, without, sequential.Threshold(0.01))
-	}
-	bad := jackknife(t, func(int) float64 { return 3 })
-	if got, _ := bad.LogE(); got < sequential.Threshold(0.01) {
-		t.Errorf("a bad release: got log E %v, want at least %v", got, sequential.Threshold(0.01))
-	}
-}
-
-// jackknife returns the state after 30 looks at four nodes of given ratios.
-func jackknife(t *testing.T, ratioOf func(node int) float64) *sequential.Jackknife {
-	t.Helper()
-	j, err := sequential.NewJackknife(1.1, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 30 {
-		nodes := make(map[string]sequential.Sample)
-		for i := range 4 {
-			nodes["node-"+string(rune('0'+i))] = sequential.Sample{Bad: poisson(rng, 2*ratioOf(i)), Total: 1000}
-		}
-		if err := j.Observe(nodes, sequential.Sample{Bad: poisson(rng, 8), Total: 4000}, sequential.Noise{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return j
-}
-
-// Each process must be what it would be had it run without its node from the
-// start, whenever nodes come and go and wherever the state is restored.
-func TestJackknife_LeavesOutExactlyOneNode(t *testing.T) {
-	t.Parallel()
-	nodes := []string{"a", "b", "c"}
-	rapid.Check(t, func(rt *rapid.T) {
-		j, err := sequential.NewJackknife(1, nil, nil)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		without := map[string]*sequential.Counts{}
-		for _, node := range nodes {
-			without[node] = counts(t, 1, nil, nil)
-		}
-		seen := map[string]bool{}
-		events := 1.
-		for range rapid.IntRange(1, 8).Draw(rt, "looks") {
-			control, sides := aSample.Draw(rt, "control"), map[string]sequential.Sample{}
-			for _, node := range nodes {
-				if rapid.Bool().Draw(rt, node+" is there") {
-					sides[node], seen[node] = aSample.Draw(rt, node), true
-				}
-			}
-			if err := j.Observe(sides, control, sequential.Noise{}); err != nil {
-				rt.Fatal(err)
-			}
-			events += control.Bad
-			for left, c := range without {
-				rest := sequential.Look{Control: control}
-				for node, s := range sides {
-					events += s.Bad
-					if node != left {
-						rest.Experiment.Bad += s.Bad
-						rest.Experiment.Total += s.Total
-					}
-				}
-				if err := c.Observe(rest, 1); err != nil {
-					rt.Fatal(err)
-				}
-			}
-			restored := new(sequential.Jackknife)
-			restore(rt, j, restored)
-			j = restored
-		}
-		want := j.All.LogE()
-		if len(seen) >= 2 {
-			for node := range seen {
-				want = min(want, without[node].LogE())
-			}
-		}
-		if got, _ := j.LogE(); math.Abs(got-want) > 1e-12*events {
-			rt.Fatalf("got %v, want %v", got, want)
-		}
-	})
 }
 
 func TestCounts_ForecastsItsAlarm(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"switchd/gate"
 	"switchd/judge"
 	"switchd/spec"
+	"switchd/testenv/devprometheus"
 )
 
 // past builds a series of minutes, from twenty minutes ago on.
@@ -40,9 +41,9 @@ var none = math.NaN()
 func TestPrometheus_SamplesCountersAsTheyWere(t *testing.T) {
 	t.Parallel()
 	server := prometheus(t)
-	src := client(t, server.url)
+	src := client(t, server.URL)
 	base := time.Now().Add(-20 * time.Minute).Truncate(time.Minute)
-	server.write(t,
+	write(t, server,
 		past(base, "reset_total", on("a"), 100, 160, 200, 10, 30),
 		past(base, "first_total", on("a", "code", "200"), 100, 160, 220, 280, 340),
 		past(base, "first_total", on("a", "code", "500"), none, none, none, 2, 3),
@@ -102,12 +103,12 @@ func text(r judge.Reading) string {
 func TestPrometheus_SamplesHistograms(t *testing.T) {
 	t.Parallel()
 	server := prometheus(t)
-	src := client(t, server.url)
+	src := client(t, server.URL)
 	base := time.Now().Add(-20 * time.Minute).Truncate(time.Minute)
 	bucket := func(pool, le string, values ...float64) analysis.Series {
 		return past(base, "took_bucket", on("a", "le", le, "pool", pool), values...)
 	}
-	server.write(t,
+	write(t, server,
 		bucket("green", "0.1", 50, 90, 5, 45, 85), bucket("green", "0.5", 80, 130, 8, 58, 108), bucket("green", "+Inf", 100, 160, 10, 70, 130),
 		bucket("blue", "0.1", 50, 90, 130, 170, 210), bucket("blue", "1", 100, 150, 200, 250, 300), bucket("blue", "+Inf", 100, 160, 220, 280, 340),
 	)
@@ -142,9 +143,9 @@ func TestPrometheus_SamplesHistograms(t *testing.T) {
 func TestTry_FindsTheMistakes(t *testing.T) {
 	t.Parallel()
 	server := prometheus(t)
-	src := client(t, server.url)
+	src := client(t, server.URL)
 	now := time.Now()
-	server.write(t,
+	write(t, server,
 		past(now.Add(-time.Minute), "total", on("a", "pool", "blue"), 1, 2), past(now.Add(-time.Minute), "total", on("a"), 1, 2),
 		past(now.Add(-time.Minute), "anonymous", nil, 1, 2),
 		past(now.Add(-time.Minute), "took_bucket", on("a", "le", "0.25"), 1, 2), past(now.Add(-time.Minute), "took_bucket", on("a", "le", "+Inf"), 1, 2),
@@ -187,10 +188,10 @@ func TestTry_FindsTheMistakes(t *testing.T) {
 		}
 	}
 
-	server.kill()
+	server.Kill()
 	cfg := task(time.Minute, errors, bounded("load", "load")).Config
 	faults := analysis.Try(t.Context(), cfg, spec.Vars{Pool: "green", Other: "blue"}, src)
-	if len(faults) != 1 || faults[0].Mistake() || faults[0].Note() || !strings.HasPrefix(faults[0].Error(), `bad of metric "errors": ask Prometheus at `+server.url) {
+	if len(faults) != 1 || faults[0].Mistake() || faults[0].Note() || !strings.HasPrefix(faults[0].Error(), `bad of metric "errors": ask Prometheus at `+server.URL) {
 		t.Errorf("got %v", faults)
 	}
 }
@@ -209,7 +210,7 @@ func TestPrometheus_WatchedLive(t *testing.T) {
 	server := prometheus(t)
 	for pool, outcome := range map[string]gate.Outcome{"red": gate.Pass, "green": gate.Fail} {
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-		v := analysis.Watch(ctx, live(pool, 5), client(t, server.url), nil)
+		v := analysis.Watch(ctx, live(pool, 5), client(t, server.URL), nil)
 		cancel()
 		if v.Outcome != outcome {
 			t.Errorf("%s: %s: %s", pool, v.Outcome, v.Why)
@@ -220,31 +221,31 @@ func TestPrometheus_WatchedLive(t *testing.T) {
 func TestPrometheus_KilledAndStartedAgain(t *testing.T) {
 	t.Parallel()
 	dir, target := t.TempDir(), exporter(t)
-	server := prometheusAt(t, dir, "127.0.0.1:0", target)
+	server := devprometheus.StartAt(t, dir, "127.0.0.1:0", scraping(target))
 	task := live("red", 10)
 	ctx, cancel := context.WithTimeout(t.Context(), 18*time.Second)
 	defer cancel()
 	var unknown []string
 	looks := 0
-	v := analysis.Watch(ctx, task, client(t, server.url), func(r gate.Verdict) {
+	v := analysis.Watch(ctx, task, client(t, server.URL), func(r gate.Verdict) {
 		if looks++; looks == 3 {
-			server.kill()
+			server.Kill()
 		}
 		if strings.HasPrefix(r.Why, "unknown since ") {
 			unknown = append(unknown, r.Why)
 			if len(unknown) == 3 {
-				server = prometheusAt(t, dir, strings.TrimPrefix(server.url, "http://"), target)
+				server = devprometheus.StartAt(t, dir, strings.TrimPrefix(server.URL, "http://"), scraping(target))
 			}
 		}
 	})
-	if v.Outcome != gate.Pass || len(unknown) < 3 || !strings.Contains(unknown[0], "as Prometheus can't be asked: ask Prometheus at "+server.url+": dial tcp") {
+	if v.Outcome != gate.Pass || len(unknown) < 3 || !strings.Contains(unknown[0], "as Prometheus can't be asked: ask Prometheus at "+server.URL+": dial tcp") {
 		t.Errorf("%s: %s\n%q", v.Outcome, v.Why, unknown)
 	}
 
-	server.kill()
+	server.Kill()
 	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if v = analysis.Drained(ctx, spec.Drain{Query: "sum(up) * 0"}, spec.Vars{}, client(t, server.url), nil); v.Outcome != gate.Unknown || !strings.Contains(v.Why, "traffic is unknown (ask Prometheus at ") {
+	if v = analysis.Drained(ctx, spec.Drain{Query: "sum(up) * 0"}, spec.Vars{}, client(t, server.URL), nil); v.Outcome != gate.Unknown || !strings.Contains(v.Why, "traffic is unknown (ask Prometheus at ") {
 		t.Errorf("%s: %s", v.Outcome, v.Why)
 	}
 }
@@ -253,7 +254,7 @@ func TestPrometheus_KilledAndStartedAgain(t *testing.T) {
 func TestPrometheus_BehindAFlakyProxy(t *testing.T) {
 	t.Parallel()
 	server := prometheus(t)
-	target, err := url.Parse(server.url)
+	target, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func TestPrometheus_BehindAFlakyProxy(t *testing.T) {
 func TestPrometheus_Drained(t *testing.T) {
 	t.Parallel()
 	server := prometheus(t)
-	src := client(t, server.url)
+	src := client(t, server.URL)
 	drain := spec.Drain{Query: `count(requests_total{pool="{{pool}}"}) * 0 or vector(0)`, Below: 0.1, For: spec.Duration(500 * time.Millisecond)}
 	if v := analysis.Drained(t.Context(), drain, spec.Vars{Pool: "blue"}, src, nil); v.Outcome != gate.Pass {
 		t.Errorf("%s: %s", v.Outcome, v.Why)
@@ -300,7 +301,7 @@ func TestPrometheus_Drained(t *testing.T) {
 func TestPrometheus_WatchedAfterwards(t *testing.T) {
 	t.Parallel()
 	server := prometheus(t)
-	src := client(t, server.url)
+	src := client(t, server.URL)
 	now := time.Now().Truncate(time.Minute)
 	began := now.Add(-20 * time.Minute)
 	for name, dead := range map[string]time.Duration{"none": 0, "short": 30 * time.Second, "middle": 2 * time.Minute, "long": 10 * time.Minute} {
@@ -313,7 +314,7 @@ func TestPrometheus_WatchedAfterwards(t *testing.T) {
 				metric, rest, _ := strings.Cut(selector, "{")
 				for _, s := range all {
 					labels := map[string]string{"__name__": prefix + metric, "pool": strings.Split(rest, `"`)[1], "instance": s.Labels["instance"]}
-					server.write(t, analysis.Series{Labels: labels, Points: s.Points})
+					write(t, server, analysis.Series{Labels: labels, Points: s.Points})
 				}
 			}
 			m := errorsMetric()

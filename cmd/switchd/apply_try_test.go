@@ -16,8 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"switchd/testenv/devconsul"
-	"switchd/testenv/proc"
-	"switchd/testenv/servers"
+	"switchd/testenv/devprometheus"
 )
 
 // TestCommands_WithPrometheus has a Prometheus that scrapes itself twice, as the
@@ -48,13 +47,7 @@ func TestCommands_WithPrometheus(t *testing.T) {
 
 func startPrometheus(t *testing.T) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // it may have to be built
-	defer cancel()
-	program, err := servers.Find(ctx, os.Stderr, servers.Prometheus)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr, dir := freeAddr(t), t.TempDir()
+	addr := freeAddr(t)
 	pool := func(name string) map[string]any {
 		return map[string]any{"targets": []string{addr}, "labels": map[string]string{"service": "web", "pool": name}}
 	}
@@ -65,19 +58,11 @@ func startPrometheus(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	group := proc.ForTest(t)
-	if _, err := group.Start(ctx, "prometheus", filepath.Join(dir, "log"), []string{
-		program, "--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"),
-		"--web.listen-address=" + addr, "--scrape.discovery-reload-interval=100ms",
-	}, nil); err != nil {
-		t.Fatal(err)
-	}
-	awaitSeries(ctx, t, "http://"+addr, `count(rate(prometheus_http_requests_total{code="200"}[2s])) by (pool) > 0`, 2)
-	return "http://" + addr
+	server := devprometheus.StartAt(t, t.TempDir(), addr, string(config))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	awaitSeries(ctx, t, server.URL, `count(rate(prometheus_http_requests_total{code="200"}[2s])) by (pool) > 0`, 2)
+	return server.URL
 }
 
 func freeAddr(t *testing.T) string {

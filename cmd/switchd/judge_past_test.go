@@ -1,25 +1,21 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"switchd/analysis"
-	"switchd/testenv/servers"
+	"switchd/testenv/devprometheus"
 )
 
 // TestJudge_FindsTheSameInAFileAndInAPrometheus has a real Prometheus scrape a
@@ -123,47 +119,9 @@ func scraping(t *testing.T, page string, until time.Time) (url string) {
 		_, _ = io.WriteString(w, page)
 	}))
 	t.Cleanup(target.Close)
-	program, err := servers.Find(t.Context(), os.Stderr, servers.Prometheus)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	config := filepath.Join(dir, "prometheus.yml")
 	// honor_labels keeps the page's own instances.
-	text := fmt.Sprintf("global: {scrape_interval: 1h}\nscrape_configs: [{job_name: page, scrape_interval: 1s, scrape_timeout: 1s, honor_labels: true, static_configs: [{targets: [%q]}]}]\n",
-		strings.TrimPrefix(target.URL, "http://"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0") //nolint:gosec // built by the test
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	listening, ended := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		announced := regexp.MustCompile(`Listening on.*address=(127\.0\.0\.1:\d+)`)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if m := announced.FindStringSubmatch(lines.Text()); m != nil {
-				listening <- m[1]
-			}
-		}
-		_ = cmd.Wait() // killed on purpose
-	}()
-	t.Cleanup(func() { cancel(); <-ended })
-	select {
-	case addr := <-listening:
-		url = "http://" + addr
-	case <-ended:
-		t.Fatal("prometheus ended at its start")
-	case <-time.After(30 * time.Second):
-		t.Fatal("prometheus doesn't listen after 30 s")
-	}
+	url = devprometheus.Start(t, fmt.Sprintf("global: {scrape_interval: 1h}\nscrape_configs: [{job_name: page, scrape_interval: 1s, scrape_timeout: 1s, honor_labels: true, static_configs: [{targets: [%q]}]}]\n",
+		strings.TrimPrefix(target.URL, "http://"))).URL
 	source, err := analysis.NewPrometheus(url)
 	if err != nil {
 		t.Fatal(err)

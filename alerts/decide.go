@@ -37,11 +37,6 @@ const (
 	Failed Effect = "failed"
 )
 
-// Effects are all of them.
-func Effects() []Effect {
-	return []Effect{Halted, RolledBack, Resumed, NoService, NoRollout, Standing, Older, Resolved, NoEvidence, Unreadable, Failed}
-}
-
 // acts tells whether the effect is a change of a rollout.
 func (e Effect) acts() bool { return e == Halted || e == RolledBack || e == Resumed }
 

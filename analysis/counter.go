@@ -87,7 +87,11 @@ func (c counter) between(a, b time.Time) map[string]*increment {
 			turns[t.node].begun = append(turns[t.node].begun, marks[0])
 			base, marks = &marks[0], marks[1:]
 		} else {
-			turns[t.node].last = append(turns[t.node].last, append([]mark{*base}, marks...)[len(marks)])
+			last := *base
+			if n := len(marks); n > 0 {
+				last = marks[n-1]
+			}
+			turns[t.node].last = append(turns[t.node].last, last)
 		}
 		for _, m := range marks {
 			n.values = plus(n.values, since(base.values, m.values))

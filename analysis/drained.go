@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchd/gate"
+	"switchd/judge"
 	"switchd/spec"
 )
 
@@ -87,7 +88,7 @@ func (w *drain) look(ctx context.Context, q Querier) gate.Verdict {
 		w.newest = fmt.Sprintf("unknown (%v)", err)
 		return gate.Verdict{}
 	}
-	w.newest = number(traffic) + " requests/s"
+	w.newest = judge.Short(traffic) + " requests/s"
 	if traffic > w.below {
 		w.calm.broken()
 		return gate.Verdict{}
@@ -98,11 +99,11 @@ func (w *drain) look(ctx context.Context, q Querier) gate.Verdict {
 		return gate.Verdict{}
 	}
 	return gate.Passed("traffic of %s is %s requests/s, and was at most %s for %s",
-		w.pool, number(traffic), number(w.below), span(lasted))
+		w.pool, judge.Short(traffic), judge.Short(w.below), span(lasted))
 }
 
 func (w *drain) wanted() string {
-	return fmt.Sprintf("drained means at most %s for %s", number(w.below), span(w.lasts))
+	return fmt.Sprintf("drained means at most %s for %s", judge.Short(w.below), span(w.lasts))
 }
 
 // quiet knows since when there has been no traffic to speak of.

@@ -103,6 +103,6 @@ func (w *watch) learn(ctx context.Context, m spec.Metric, at time.Time) (l learn
 		l.lost = err
 		return l, nil
 	}
-	l.background, l.known = judge.SelfTest(m, widened(w.task.Config, w.state.Compared), history), true
+	l.background, l.known = judge.SelfTest(m, w.task.Config, history), true
 	return l, nil
 }

@@ -3,7 +3,6 @@ package analysis
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -47,9 +46,6 @@ type cursor struct {
 func (c cursor) edged(m spec.Metric) spec.Metric {
 	if m.Buckets != "" && len(m.Edges) == 0 {
 		m.Edges = c.Edges
-		if c.Guessed {
-			m.Edges = prometheus.DefBuckets
-		}
 	}
 	return m
 }
@@ -64,21 +60,17 @@ func (w *watch) restore() error {
 			restored = false
 		}
 	}
-	if w.state.Metrics == nil {
-		w.state.Metrics = make(map[string]cursor)
-	}
 	since := ceil(w.task.Since, w.interval)
 	next := restored && w.state.Step != w.task.Step
-	known := make(map[string]bool, len(cfg.Metrics))
+	metrics := make(map[string]cursor, len(cfg.Metrics)) // without those that the spec has no more
 	for _, m := range cfg.Metrics {
-		known[m.Name] = true
 		c := w.state.Metrics[m.Name]
 		if c.Seen.Before(since) {
 			c.Seen = since
 		}
-		w.state.Metrics[m.Name] = c
+		metrics[m.Name] = c
 	}
-	maps.DeleteFunc(w.state.Metrics, func(name string, _ cursor) bool { return !known[name] })
+	w.state.Metrics = metrics
 	w.state.Step = w.task.Step
 	w.state.Compared = w.task.Compares()
 
@@ -132,7 +124,6 @@ func (w *watch) rebuild() error {
 	if err := w.newPanel(); err != nil {
 		return err
 	}
-	w.found = nil
 	if err := w.panel.UnmarshalJSON(evidence); err != nil {
 		return fmt.Errorf("take up the evidence: %w", err)
 	}

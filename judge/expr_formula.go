@@ -226,10 +226,10 @@ const maxShownValues = 8
 func (f *formula) values(experiment, control map[string]float64) string {
 	var shown []string
 	for _, name := range slices.Sorted(maps.Keys(f.names)) {
-		shown = append(shown, name+" = "+short(experiment[name]))
+		shown = append(shown, name+" = "+Short(experiment[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.live)) {
-		shown = append(shown, liveName+"."+name+" = "+short(control[name]))
+		shown = append(shown, liveName+"."+name+" = "+Short(control[name]))
 	}
 	if len(shown) > maxShownValues {
 		shown = append(shown[:maxShownValues], "…")

@@ -99,7 +99,7 @@ func (n Need) String() string {
 		parts = append(parts, span(n.Time))
 	}
 	if n.Requests >= 1 {
-		parts = append(parts, count(n.Requests)+" requests")
+		parts = append(parts, Count(n.Requests)+" requests")
 	}
 	switch {
 	case n.Never != "":

@@ -125,7 +125,7 @@ func (j *mannWhitney) explain(v mannwhitney.Verdict) string {
 		return why + reason
 	}
 	why += fmt.Sprintf("the mean is %s for %s and %s for %s; %s; the tolerance is %s %% of the shift",
-		short(float64(v.Experiment.Mean)), ExperimentSide, short(float64(v.Control.Mean)), ControlSide, reason, short(100*j.rule.Tolerance))
+		Short(float64(v.Experiment.Mean)), ExperimentSide, Short(float64(v.Control.Mean)), ControlSide, reason, Short(100*j.rule.Tolerance))
 	if r := float64(v.Deviation); v.Classification == mannwhitney.Pass &&
 		(r >= 2 && j.rule.Direction != mannwhitney.Decrease || r <= 0.5 && j.rule.Direction != mannwhitney.Increase) {
 		why += "; the means are far apart all the same, as ranks say nothing of how far: another judge would see it"

@@ -249,7 +249,7 @@ func (c *council) sum() (Outcome, string) {
 		return Undecided, ""
 	}
 	sum := mannwhitney.Sum(results, c.score.Weights, mannwhitney.Thresholds{Pass: c.score.Pass, Marginal: c.score.Marginal})
-	sentence := fmt.Sprintf("the score of %s is %s of 100", few(names, ", ", "metrics"), short(sum.Score))
+	sentence := fmt.Sprintf("the score of %s is %s of 100", few(names, ", ", "metrics"), Short(sum.Score))
 	reasons := sum.Reason
 	if reasons == "" {
 		reasons = few(bad, "; ", "metrics")
@@ -258,10 +258,10 @@ func (c *council) sum() (Outcome, string) {
 	case mannwhitney.Passed:
 		return NoWorse, sentence
 	case mannwhitney.Failed:
-		return Regressed, fmt.Sprintf("%s, at least %s is marginal: %s", sentence, short(c.score.Marginal), reasons)
+		return Regressed, fmt.Sprintf("%s, at least %s is marginal: %s", sentence, Short(c.score.Marginal), reasons)
 	default:
 		return Undecided, fmt.Sprintf("%s, at least %s passes and below %s fails, so a person must decide: %s",
-			sentence, short(c.score.Pass), short(c.score.Marginal), reasons)
+			sentence, Short(c.score.Pass), Short(c.score.Marginal), reasons)
 	}
 }
 

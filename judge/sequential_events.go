@@ -137,7 +137,7 @@ func (e *events) pools(r Reading, whose string) ([]sequential.Pool, string) {
 			pool[j] = sequential.Node{Name: name, Sample: sequential.Sample{Bad: c.Bad[index], Total: max(c.Bad[index], c.Total)}}
 		}
 		if bad > 1.05*total+10 {
-			return nil, fmt.Sprintf("%s bad events are more than its requests, %s of %s", whose, count(bad), count(total))
+			return nil, fmt.Sprintf("%s bad events are more than its requests, %s of %s", whose, Count(bad), Count(total))
 		}
 		pools[i] = pool
 	}
@@ -260,7 +260,7 @@ func (e *events) name(i int) string {
 
 func edgeName(seconds float64) string {
 	if seconds < 1 {
-		return short(seconds*1000) + " ms"
+		return Short(seconds*1000) + " ms"
 	}
 	return span(time.Duration(seconds * float64(time.Second)))
 }

@@ -294,7 +294,7 @@ func (t trial) after(p progress, all bool) string {
 	if requests == 0 {
 		return "after " + span(took)
 	}
-	return fmt.Sprintf("after %s and %s requests", span(took), count(requests))
+	return fmt.Sprintf("after %s and %s requests", span(took), Count(requests))
 }
 
 // between writes a band of ratios.

@@ -82,7 +82,7 @@ func above(r Reading, side string) (float64, string) {
 	case math.IsNaN(r.Value) || math.IsInf(r.Value, 0):
 		return 0, fmt.Sprintf("the value of %s is %v", side, r.Value)
 	case r.Value <= 0:
-		return 0, fmt.Sprintf("the value of %s is %s, and only values above 0 have a ratio", side, short(r.Value))
+		return 0, fmt.Sprintf("the value of %s is %s, and only values above 0 have a ratio", side, Short(r.Value))
 	}
 	return r.Value, ""
 }

@@ -58,11 +58,11 @@ func describe(m spec.Metric, v float64) string {
 }
 
 // number writes a value for people, with its percentage if it is a share.
-func number(v float64, share bool) string { return written(short(v), v, share) }
+func number(v float64, share bool) string { return written(Short(v), v, share) }
 
 // apart writes two values that differ so that the difference can be seen.
 func apart(a, b float64, share bool) (string, string) {
-	x, y := short(a), short(b)
+	x, y := Short(a), Short(b)
 	if x == y {
 		x, y = strconv.FormatFloat(a, 'g', -1, 64), strconv.FormatFloat(b, 'g', -1, 64)
 	}
@@ -73,10 +73,11 @@ func written(text string, v float64, share bool) string {
 	if !share || math.Abs(v) > 1 {
 		return text
 	}
-	return fmt.Sprintf("%s (%s %%)", text, short(v*100))
+	return fmt.Sprintf("%s (%s %%)", text, Short(v*100))
 }
 
-func short(v float64) string {
+// Short writes a number with four digits, or all of those before the point.
+func Short(v float64) string {
 	if a := math.Abs(v); a >= 1000 && a < 1e15 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
@@ -102,8 +103,8 @@ func span(d time.Duration) string {
 	return strings.Join(parts[:min(len(parts), 2)], " ")
 }
 
-// count writes a number of requests with commas: "41,200".
-func count(n float64) string { return humanize.Comma(int64(math.Round(n))) }
+// Count writes a number of requests with commas: "41,200".
+func Count(n float64) string { return humanize.Comma(int64(math.Round(n))) }
 
 // plural writes a number of things: "1 look", "2 looks".
 func plural(n int, thing string) string {

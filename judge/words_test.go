@@ -69,8 +69,8 @@ func TestSpan_IsReadable(t *testing.T) {
 func TestCount_GroupsDigits(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[float64]string{0: "0", 12: "12", 123.6: "124", 1234: "1,234", 41200: "41,200", 999999.7: "1,000,000"} {
-		if got := count(n); got != want {
-			t.Errorf("count(%v) = %q, want %q", n, got, want)
+		if got := Count(n); got != want {
+			t.Errorf("Count(%v) = %q, want %q", n, got, want)
 		}
 	}
 }

@@ -185,19 +185,12 @@ func object[T any](name string, to *map[string]T, example string, key rule, read
 // in is an attribute of some kind whose value is kept under its name in a map.
 func in[T any](name string, to *map[string]T, kind func(name string, to *T) attr) attr {
 	value := (*to)[name]
-	a := kind(name, &value)
-	set := a.set
-	a.set = func(v cty.Value) *fault {
-		if f := set(v); f != nil {
-			return f
-		}
+	return kind(name, &value).then(func() {
 		if *to == nil {
 			*to = make(map[string]T)
 		}
 		(*to)[name] = value
-		return nil
-	}
-	return a
+	})
 }
 
 func whole(name string, to *int, least, most int) attr {

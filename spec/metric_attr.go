@@ -2,8 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -35,8 +33,8 @@ func selector(name string, to *string) attr {
 // queries are those that an expression names.
 func queries(name string, to *map[string]string) attr {
 	return textMap(name, to, variableRule(), queryRule()).then(func() {
-		for _, key := range slices.Collect(maps.Keys(*to)) {
-			(*to)[key] = strings.TrimSpace((*to)[key])
+		for key, query := range *to {
+			(*to)[key] = strings.TrimSpace(query)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"switchd/ledger"
 	"switchd/rollout"
 	"switchd/status"
 )
@@ -26,16 +27,9 @@ func (c *historyCmd) Run(a *app) error {
 	if _, err := l.Service(a.ctx, c.Service); err != nil {
 		return err
 	}
-	records, err := l.History(a.ctx, c.Service)
+	records, err := a.rollouts(l, c.Service)
 	if err != nil {
 		return err
-	}
-	current, err := l.Record(a.ctx, c.Service)
-	if err != nil {
-		return err
-	}
-	if current != nil && !current.Phase.Ended() {
-		records = append(records, current)
 	}
 	if c.Number < 0 || c.Number > len(records) {
 		return &usageError{fmt.Sprintf("%s has %s in its history, there is no number %d", c.Service, plural(len(records), "rollout"), c.Number)}
@@ -57,6 +51,22 @@ func (c *historyCmd) Run(a *app) error {
 		return status.Timeline(a.stdout, records[0], time.Now(), opts)
 	}
 	return c.list(a, records)
+}
+
+// rollouts are a service's former ones and the one under way, the oldest first.
+func (a *app) rollouts(l *ledger.Ledger, service string) ([]*rollout.Record, error) {
+	records, err := l.History(a.ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	current, err := l.Record(a.ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	if current != nil && !current.Phase.Ended() {
+		records = append(records, current)
+	}
+	return records, nil
 }
 
 func (c *historyCmd) list(a *app, records []*rollout.Record) error {

@@ -25,16 +25,9 @@ func (c *judgeCmd) rollout(a *app) error {
 	if err != nil {
 		return err
 	}
-	records, err := l.History(a.ctx, name)
+	records, err := a.rollouts(l, name)
 	if err != nil {
 		return err
-	}
-	current, err := l.Record(a.ctx, name)
-	if err != nil {
-		return err
-	}
-	if current != nil && !current.Phase.Ended() {
-		records = append(records, current)
 	}
 	record, err := meant(records, name, id)
 	if err != nil {
@@ -104,11 +97,7 @@ func soFar(v judge.Verdict, interval spec.Duration) replay.Result {
 		r.From = r.From.Add(-interval.Std())
 	}
 	if v.Outcome != judge.Undecided && !r.To.IsZero() {
-		d := replay.Decision{Outcome: v.Outcome, At: r.To, After: spec.Duration(r.To.Sub(r.From)), Why: v.Why}
-		for _, f := range v.Findings {
-			d.Requests = max(d.Requests, f.Requests[0])
-		}
-		r.Decisions = []replay.Decision{d}
+		r.Decisions = []replay.Decision{r.Decision(v)}
 	}
 	return r
 }

@@ -81,7 +81,7 @@ func (r replayed) printJSON(w io.Writer) error {
 func (r replayed) print(w io.Writer) error {
 	v := r.result.Verdict
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s: %s\n", verdictWord(v.Outcome), status.Printable(v.Why))
+	fmt.Fprintf(&text, "%s: %s\n", report.Word(v.Outcome), status.Printable(v.Why))
 	for _, f := range r.facts() {
 		fmt.Fprintf(&text, "%s: %s\n", strings.ToLower(f.Name), status.Printable(f.Text))
 	}
@@ -102,13 +102,6 @@ func (r replayed) print(w io.Writer) error {
 			ratioOf(f), bandOf(f), f.Samples, f.Gaps, requests(f.Requests))
 	}
 	return table.Flush()
-}
-
-func verdictWord(o judge.Outcome) string {
-	if o == judge.Undecided {
-		return "not enough data yet"
-	}
-	return o.String()
 }
 
 func ratioOf(f judge.Finding) string {
@@ -132,16 +125,7 @@ func requests(of [2]float64) string {
 	if of[0]+of[1] == 0 {
 		return "-"
 	}
-	return thousands(of[0]) + " / " + thousands(of[1])
-}
-
-// thousands writes a number with commas.
-func thousands(n float64) string {
-	digits := strconv.FormatFloat(n, 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return judge.Count(of[0]) + " / " + judge.Count(of[1])
 }
 
 // facts are what else there is to say.
@@ -150,7 +134,7 @@ func (r replayed) facts() []report.Fact {
 	for _, d := range r.result.Decisions {
 		text := fmt.Sprintf("%s at %s, after %s", d.Outcome, d.At.UTC().Format(time.RFC3339), status.Span(d.After.Std()))
 		if d.Requests > 0 {
-			text += " and " + thousands(d.Requests) + " requests"
+			text += " and " + judge.Count(d.Requests) + " requests"
 		}
 		facts = append(facts, report.Fact{Name: "Decided", Text: text})
 	}
@@ -169,6 +153,7 @@ func (r replayed) facts() []report.Fact {
 
 // reports writes the files that are asked for.
 func (c *judgeCmd) reports(r replayed) error {
+	shown := c.report(r)
 	for _, file := range []struct {
 		name  string
 		write func(io.Writer, report.Report) error
@@ -176,7 +161,7 @@ func (c *judgeCmd) reports(r replayed) error {
 		if file.name == "" {
 			continue
 		}
-		if err := writeFile(file.name, func(w io.Writer) error { return file.write(w, c.report(r)) }); err != nil {
+		if err := writeFile(file.name, func(w io.Writer) error { return file.write(w, shown) }); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 	}

@@ -86,6 +86,7 @@ type part struct {
 type edge struct {
 	le     float64
 	column int
+	name   string // as an error has it
 }
 
 // row is one line of the table, its numbers NaN where nothing is.
@@ -209,7 +210,7 @@ func (t *table) header(names []string) error {
 			if err != nil || math.IsNaN(v) || math.IsInf(v, -1) {
 				return fmt.Errorf("column %q: %q is not the edge of a bucket, such as le=0.5 or le=+Inf", names[i], le)
 			}
-			t.edges = append(t.edges, edge{v, i})
+			t.edges = append(t.edges, edge{v, i, fmt.Sprintf("le=%v", v)})
 			continue
 		}
 		column := columns[name]
@@ -221,7 +222,7 @@ func (t *table) header(names []string) error {
 		}
 		*column = i
 	}
-	slices.SortFunc(t.edges, func(a, b edge) int { return compare(a.le, b.le) })
+	slices.SortFunc(t.edges, func(a, b edge) int { return cmp.Compare(a.le, b.le) })
 	for i := 1; i < len(t.edges); i++ {
 		if t.edges[i].le == t.edges[i-1].le {
 			return fmt.Errorf("column le=%v is there twice", t.edges[i].le)
@@ -308,7 +309,7 @@ func (t *table) row(cells []string, p part) (row, error) {
 	r.bad, r.total, r.value = number("bad", t.bad, true), number("total", t.total, true), number(cmp.Or(p.side, "value"), p.value, false)
 	r.empty = cell(p.value) == ""
 	for i, e := range t.edges {
-		r.buckets[i] = number(fmt.Sprintf("le=%v", e.le), e.column, true)
+		r.buckets[i] = number(e.name, e.column, true)
 	}
 	if err == nil && r.bad > r.total {
 		err = fmt.Errorf("bad is %v, more than the total of %v", r.bad, r.total)
@@ -351,16 +352,6 @@ func ParseTime(text string) (time.Time, error) {
 		return time.UnixMilli(int64(math.Round(number))).UTC(), nil
 	}
 	return time.Time{}, fmt.Errorf("%q is not a time, want one such as 2026-11-20T10:00:00Z, or seconds or milliseconds since 1970", text)
-}
-
-func compare(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // kind is what the row has, "" for nothing but a gap.

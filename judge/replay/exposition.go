@@ -197,10 +197,7 @@ const lookback = 5 * time.Minute
 // last is the newest point at a time: not older than the lookback, and not a
 // NaN, which is how a dump shows that a series had ended there.
 func (s *series) last(at int64) (point, bool) {
-	i, exact := slices.BinarySearchFunc(s.points, at, func(p point, at int64) int { return int(min(max(p.at-at, -1), 1)) })
-	if !exact {
-		i--
-	}
+	i := s.after(at) - 1
 	if i < 0 || at-s.points[i].at >= lookback.Milliseconds() || math.IsNaN(s.points[i].value) {
 		return point{}, false
 	}

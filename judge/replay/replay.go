@@ -99,11 +99,16 @@ func (r *Result) take(v judge.Verdict) {
 	if v.Outcome == judge.Regressed || len(r.Decisions) == 0 {
 		r.Verdict = v
 	}
+	r.Decisions = append(r.Decisions, r.Decision(v))
+}
+
+// Decision is what was decided at the last look.
+func (r Result) Decision(v judge.Verdict) Decision {
 	d := Decision{Outcome: v.Outcome, At: r.To, After: spec.Duration(r.To.Sub(r.From)), Why: v.Why}
 	for _, f := range v.Findings {
 		d.Requests = max(d.Requests, f.Requests[0])
 	}
-	r.Decisions = append(r.Decisions, d)
+	return d
 }
 
 // Between leaves out the looks that are not after from and up to to; a zero time

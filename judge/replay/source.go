@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (d *Dump) Raw(_ context.Context, selector string, from, to time.Time) ([]an
 
 // after is the number of points up to a time.
 func (s *series) after(at int64) int {
-	i, exact := slices.BinarySearchFunc(s.points, at, func(p point, at int64) int { return int(min(max(p.at-at, -1), 1)) })
+	i, exact := slices.BinarySearchFunc(s.points, at, func(p point, at int64) int { return cmp.Compare(p.at, at) })
 	if exact {
 		i++
 	}

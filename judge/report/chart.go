@@ -30,6 +30,7 @@ type charts struct {
 	limit               float64 // log10 of the e-value that raises the alarm
 	from, to            float64 // Unix seconds
 	moments             []Moment
+	plots               []*plot.Plot // those that there is something to draw in
 }
 
 func (r Report) charts(m Metric) charts {
@@ -41,28 +42,22 @@ func (r Report) charts(m Metric) charts {
 	if c.to == c.from { // one mark, in the middle
 		c.from, c.to = c.from-30, c.to+30
 	}
+	for _, make := range []func() *plot.Plot{c.values, c.ratio, c.evidence} {
+		if p := make(); p != nil {
+			c.plots = append(c.plots, p)
+		}
+	}
 	return c
 }
 
 func unix(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
-// plots are those that there is something to draw in.
-func (c charts) plots() []*plot.Plot {
-	var plots []*plot.Plot
-	for _, make := range []func() *plot.Plot{c.values, c.ratio, c.evidence} {
-		if p := make(); p != nil {
-			plots = append(plots, p)
-		}
-	}
-	return plots
-}
-
 // height is what the plots need.
-func (c charts) height() vg.Length { return vg.Length(len(c.plots())) * chartHeight }
+func (c charts) height() vg.Length { return vg.Length(len(c.plots)) * chartHeight }
 
 // draw draws the plots so that their times are below each other.
 func (c charts) draw(to draw.Canvas) {
-	plots := c.plots()
+	plots := c.plots
 	if len(plots) == 0 {
 		return
 	}

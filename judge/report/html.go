@@ -31,7 +31,7 @@ type tableRow struct{ At, Experiment, Control, Ratio, Band, Evidence string }
 // HTML writes the report as one page.
 func HTML(w io.Writer, r Report) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"outcome": outcome, "class": class, "ratio": ratioText, "count": func(n float64) string { return thousands(n) },
+		"outcome": Word, "class": class, "ratio": ratioText, "count": thousands,
 	}).Parse(page)
 	if err != nil {
 		return fmt.Errorf("parse the page: %w", err)
@@ -43,7 +43,7 @@ func HTML(w io.Writer, r Report) error {
 		Undrawn  int
 	}{Report: r}
 	if m, ok := r.together(); ok {
-		if data.All, err = r.charts(m).svg("all-drawing", "Evidence of all metrics together, "+outcome(r.Outcome)); err != nil {
+		if data.All, err = r.charts(m).svg("all-drawing", "Evidence of all metrics together, "+Word(r.Outcome)); err != nil {
 			return err
 		}
 	}
@@ -51,7 +51,7 @@ func HTML(w io.Writer, r Report) error {
 		s := section{Metric: m, ID: fmt.Sprintf("metric-%d", i+1), Sentence: m.why()}
 		if i >= MaxPlots {
 			data.Undrawn++
-		} else if charts := r.charts(m); len(charts.plots()) > 0 {
+		} else if charts := r.charts(m); len(charts.plots) > 0 {
 			if s.Drawing, err = charts.svg(s.ID+"-drawing", describe(r, m)); err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func describe(r Report, m Metric) string {
 	if n := len(m.Path); n > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s from %s to %s", m.Finding.Metric, sides(r, m), clock(m.Path[0].At), clock(m.Path[n-1].At)))
 	}
-	return strings.Join(append(parts, outcome(m.Finding.Outcome)+": "+m.why()), "; ")
+	return strings.Join(append(parts, Word(m.Finding.Outcome)+": "+m.why()), "; ")
 }
 
 func sides(r Report, m Metric) string {
@@ -104,8 +104,8 @@ func table(m Metric) []tableRow {
 
 func clock(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05Z") }
 
-// outcome is the word for it.
-func outcome(o judge.Outcome) string {
+// Word says an outcome to people.
+func Word(o judge.Outcome) string {
 	if o == judge.Undecided {
 		return "not enough data yet"
 	}

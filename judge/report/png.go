@@ -70,7 +70,7 @@ type strip struct {
 func (r Report) head() []strip {
 	strips := say(r.Title, bodySize+1, faint())
 	strips = append(strips, space(4))
-	strips = append(strips, say(strings.ToUpper(outcome(r.Outcome)[:1])+outcome(r.Outcome)[1:], 20, tone(r.Outcome))...)
+	strips = append(strips, say(strings.ToUpper(Word(r.Outcome)[:1])+Word(r.Outcome)[1:], 20, tone(r.Outcome))...)
 	strips = append(strips, space(2))
 	strips = append(strips, say(r.Why, bodySize+2, ink())...)
 	if len(r.Facts) > 0 {
@@ -85,9 +85,9 @@ func (r Report) head() []strip {
 // block is a metric with its plots.
 func (r Report) block(m Metric) []strip {
 	strips := []strip{space(18)}
-	strips = append(strips, say(m.Finding.Metric+": "+outcome(m.Finding.Outcome), bodySize+3, tone(m.Finding.Outcome))...)
+	strips = append(strips, say(m.Finding.Metric+": "+Word(m.Finding.Outcome), bodySize+3, tone(m.Finding.Outcome))...)
 	strips = append(strips, say(m.why(), bodySize, ink())...)
-	if charts := r.charts(m); len(charts.plots()) > 0 {
+	if charts := r.charts(m); len(charts.plots) > 0 {
 		strips = append(strips, space(6), strip{charts.height(), charts.draw})
 	}
 	return strips

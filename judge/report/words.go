@@ -78,9 +78,5 @@ func thousands(n float64) string {
 	if n == 0 {
 		return none
 	}
-	digits := strconv.FormatFloat(math.Round(n), 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return judge.Count(n)
 }

@@ -32,7 +32,7 @@ func (f *faults) delay(now time.Time) time.Duration {
 	if f.cold == 0 || left <= 0 {
 		return f.latency
 	}
-	return f.latency + time.Duration(float64(coldLatency)*float64(left)/float64(f.cold))
+	return f.latency + time.Duration(float64(coldLatency)*(float64(left)/float64(f.cold)))
 }
 
 // burn keeps a core busy for a time.

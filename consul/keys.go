@@ -58,6 +58,37 @@ func (k Keys) Histories(service string) string { return k.Prefix() + "history/" 
 // History holds one ended rollout.
 func (k Keys) History(service, id string) string { return k.Histories(service) + id }
 
+// Consents is the folder of what all people have said of rollouts that wait for
+// them.
+func (k Keys) Consents() string { return k.Prefix() + "approvals/" }
+
+// Consent holds what one person says of one gate of a service. The person
+// comes first, so that Consul's ACL can let everybody write in their own name
+// only, and for some services or gates only.
+func (k Keys) Consent(who, service, gate string) string {
+	return k.Consents() + who + "/" + service + "/" + gate
+}
+
+// Bypasses is the folder of the gates that people have gone around.
+func (k Keys) Bypasses() string { return k.Prefix() + "bypasses/" }
+
+// Bypass holds one person's bypass of one gate of a service.
+func (k Keys) Bypass(who, service, gate string) string {
+	return k.Bypasses() + who + "/" + service + "/" + gate
+}
+
+// Trains is the folder of the trains.
+func (k Keys) Trains() string { return k.Prefix() + "trains/" }
+
+// Train holds one train.
+func (k Keys) Train(id string) string { return k.Trains() + id }
+
+// Notices is the folder of what was told to whom last.
+func (k Keys) Notices() string { return k.Prefix() + "notices/" }
+
+// Notice holds what was told of one service last.
+func (k Keys) Notice(service string) string { return k.Notices() + service }
+
 // AllStagings is the folder of what all nodes report of all versions.
 func (k Keys) AllStagings(service string) string { return k.Prefix() + "staging/" + service + "/" }
 

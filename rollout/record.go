@@ -98,6 +98,12 @@ type Record struct {
 	ProvedAt   time.Time  `json:"proved_at,omitzero"`
 	Halt       *Halt      `json:"halt,omitempty"`
 	Approvals  []Approval `json:"approvals,omitempty"`
+	// Gates are those of the spec that the rollout has come to, in that order.
+	Gates []GateState `json:"gates,omitempty"`
+	// Train is the train that has begun the rollout, if one has.
+	Train string `json:"train,omitempty"`
+	// Observed is what share of the users the new pool was measured to have.
+	Observed *Observed `json:"observed,omitempty"`
 	// Evidence is what the analysis has found so far, so that another process
 	// goes on with it; see gate.Verdict.State. When the rollout has ended, only its
 	// history has it.
@@ -124,6 +130,12 @@ type Halt struct {
 	By    string    `json:"by"`
 	Why   string    `json:"why"`
 	At    time.Time `json:"at"`
+}
+
+// Observed is a measured share, and when it was measured.
+type Observed struct {
+	Percent float64   `json:"percent"`
+	At      time.Time `json:"at"`
 }
 
 // Approval is one consent that was given.

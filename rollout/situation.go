@@ -25,6 +25,9 @@ type Situation struct {
 	Released bool
 	// Blockers are dependencies that are under way themselves.
 	Blockers []string
+	// Consents and Bypasses are what people have said of this rollout's gates.
+	Consents []Consent
+	Bypasses []Bypass
 	// Jobs are the verdicts so far. One that has not decided is unknown and
 	// says what is missing.
 	Jobs map[Job]gate.Verdict
@@ -115,6 +118,8 @@ type Job struct {
 	// nanoseconds, at which the phase was entered. For JobArmed, which no phase
 	// is about, it is the index of the live record that is armed.
 	Attempt int64
+	// Gate is the name of the gate, for JobGate.
+	Gate string
 }
 
 // JobKind says what is looked at.
@@ -128,6 +133,8 @@ const (
 	JobArmed    JobKind = "armed" // whatever answers for the name gives it the short TTL
 	JobProof    JobKind = "proof" // whatever users can be led by shows the new pool
 	JobDrain    JobKind = "drain" // the old pool's traffic is over
+	JobGate     JobKind = "gate"  // a gate of the spec that needs a look at the world: spec.GateWait and spec.GateSilence
+	JobShare    JobKind = "share" // what share of the users the new pool is measured to have
 )
 
 // untilPassed tells whether a job is done again until it passes: it looks at

@@ -1,8 +1,5 @@
 package spec
 
-// Approval is a named consent that is needed before the switch.
-type Approval struct {
-	Name string `json:"name"`
+func (a *Approval) form() form {
+	return form{attrs: []attr{whole("min_approvers", &a.MinApprovers, 1, 100)}}
 }
-
-func (*Approval) form() form { return form{} }

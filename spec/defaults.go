@@ -99,7 +99,9 @@ func defaultMannWhitney() MannWhitney {
 	}
 }
 
-func defaultApproval(name string) Approval { return Approval{Name: name} }
+func defaultApproval(name string) Approval {
+	return Approval{Hold: Hold{At: []string{PointSwitch}}, Name: name, MinApprovers: 1}
+}
 
 func defaultAlert(name string) Alert { return Alert{Name: name, Then: ThenHalt} }
 

@@ -10,13 +10,19 @@ import (
 // Environment is one ordered place to run: one Consul datacenter and one KV
 // prefix.
 type Environment struct {
-	Name       string            `json:"name"`
-	Consul     Consul            `json:"consul,omitzero"`
-	Prometheus string            `json:"prometheus,omitempty"` // base URL of its HTTP API
-	Zone       *Zone             `json:"zone,omitempty"`
-	Alerts     *AlertSources     `json:"alerts,omitempty"` // nil: nobody is asked for any
-	Vars       map[string]string `json:"vars,omitempty"`
-	Origins    Origins           `json:"origins,omitempty"`
+	Name       string        `json:"name"`
+	Consul     Consul        `json:"consul,omitzero"`
+	Prometheus string        `json:"prometheus,omitempty"` // base URL of its HTTP API
+	Zone       *Zone         `json:"zone,omitempty"`
+	Alerts     *AlertSources `json:"alerts,omitempty"` // nil: nobody is asked for any
+	After      *Upstream     `json:"after,omitempty"`  // nil: releases need not have been elsewhere
+	// Peers are all environments that the inputs declare, each after its
+	// upstream.
+	Peers []Peer `json:"peers,omitempty"`
+	// Parallel is how many rollouts of one train may be under way.
+	Parallel int               `json:"parallel,omitempty"`
+	Vars     map[string]string `json:"vars,omitempty"`
+	Origins  Origins           `json:"origins,omitempty"`
 }
 
 // Consul says where the environment's Consul is. Empty fields mean what

@@ -35,9 +35,18 @@ type Service struct {
 	Weights   []int      `json:"weights,omitempty"`
 	Drain     Drain      `json:"drain"`
 	Bake      Duration   `json:"bake"`
-	AfterBake string     `json:"after_bake"` // AfterBakeKeep or AfterBakeUpgrade
-	Approvals []Approval `json:"approvals,omitempty"`
-	Alerts    []Alert    `json:"alerts,omitempty"` // sorted by name; see AlertsInForce
+	AfterBake string     `json:"after_bake"`          // AfterBakeKeep or AfterBakeUpgrade
+	Approvals []Approval `json:"approvals,omitempty"` // gates, each kind sorted by name
+	Waits     []WaitFor  `json:"waits,omitempty"`
+	Windows   []Window   `json:"windows,omitempty"`
+	Silences  []Silence  `json:"silences,omitempty"`
+	// Forbidden are versions that a policy forbids, as patterns with "*" for any
+	// text.
+	Forbidden []string `json:"forbidden,omitempty"`
+	// Tightened is what policies have made stricter.
+	Tightened []Tightening `json:"tightened,omitempty"`
+	Notify    Notify       `json:"notify,omitzero"`
+	Alerts    []Alert      `json:"alerts,omitempty"` // sorted by name; see AlertsInForce
 	// Deadlines are by phase; every phase that can wait has one.
 	Deadlines map[string]Deadline `json:"deadlines"`
 	Origins   Origins             `json:"origins,omitempty"`

@@ -39,6 +39,7 @@ type cli struct {
 	Approve  approveCmd  `cmd:"" help:"Give a consent that a rollout waits for."`
 	Status   statusCmd   `cmd:"" help:"Show what is live, what runs where, and what is waited for."`
 	History  historyCmd  `cmd:"" help:"Show a service's former rollouts."`
+	Explain  explainCmd  `cmd:"" help:"Tell why a rollout is where it is, what it waits for, and who can end the wait."`
 	Judge    judgeCmd    `cmd:"" help:"Judge a canary's metrics offline: from a file, a past Prometheus or a rollout."`
 	Serve    serveCmd    `cmd:"" help:"Drive rollouts, answer DNS, store artifacts, show a status page."`
 }

@@ -135,6 +135,7 @@ func mask(ts *testscript.TestScript, text string) string {
 		{`written in [0-9.]+m?s`, "written in TIME"},
 		{`since \d+[dhms](\d+[hms])?`, "since SPAN"},
 		{`\d+[dhms](\d+[hms])? ago`, "SPAN ago"},
+		{`(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d \(SPAN ago\)`, "MOMENT"},
 		{`until (\S+ )?\S+ \(in \d+[dhms](\d+[hms])?\)`, "until TIME"},
 		{`127\.0\.0\.1:\d{5}`, "ADDR"},
 	} {

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"switchd/explain"
+)
+
+type explainCmd struct {
+	Service string `arg:"" help:"Service whose rollout is explained."`
+	JSON    bool   `help:"Print JSON, for programs."`
+}
+
+func (c *explainCmd) Help() string {
+	return "Tells where the rollout is and why, what it waits for, since when and until when, and who can end the wait."
+}
+
+func (c *explainCmd) Run(a *app) error {
+	l, err := a.ledger()
+	if err != nil {
+		return err
+	}
+	facts := explain.Facts{Environment: l.Keys.Env}
+	if facts.Situation, err = l.Observe(a.ctx, c.Service); err != nil {
+		return err
+	}
+	lease, err := l.Consul.Get(a.ctx, l.Keys.Lease())
+	if err != nil {
+		return err
+	}
+	if lease.Session != "" {
+		facts.Driver = string(lease.Value)
+	}
+	now := time.Now()
+	explanation := explain.Explain(facts, now)
+	if !c.JSON {
+		return explanation.Text(a.stdout, now)
+	}
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(explanation); err != nil {
+		return fmt.Errorf("print the explanation: %w", err)
+	}
+	return nil
+}

@@ -88,10 +88,12 @@ func TestShop_TeachesEveryAttribute(t *testing.T) {
 		switch path {
 		case "web.Pools[blue].NodeMeta", "web.Pools[blue].Port", "web.Pools[green].Nodes": // shown by the other pool
 		case "web.Roll.Quorum.Percent": // shown by max_unavailable
+		case "web.Roll.Quorum.And", "web.Roll.MaxUnavailable.And": // of a policy that counts in another way
 		case "web.Runtime.Settings", "web.Runtime.Hooks": // no process has them
 			if len(media.Runtime.Settings) == 0 || len(media.Runtime.Hooks) == 0 {
 				t.Errorf("%s is not set, nor in media", path)
 			}
+		case "web.Windows.Hold.Deadline.After", "web.Windows.Hold.Deadline.Then": // a window opens by itself
 		case "web.Metrics.Min": // a bound of zero
 		case "web.Switch.Server", "web.Switch.Zone", "web.Switch.Key": // only an update has them
 			if media.Switch.Server == "" || media.Switch.Zone == "" || media.Switch.Key == "" {
@@ -103,7 +105,7 @@ func TestShop_TeachesEveryAttribute(t *testing.T) {
 	}
 }
 
-// Every attribute of "web" and of its environment has a comment, behind it or
+// Every attribute of "web", of its environment and of its policy has a comment, behind it or
 // above it, that tells the default or that it is required; one that is set in
 // several files has it once.
 func TestShop_CommentsEveryAttribute(t *testing.T) {
@@ -142,7 +144,8 @@ func (a attribute) replace(line string) fs.FS {
 	return files
 }
 
-// attributes finds those in "web" and "prod", whose comments are complete.
+// attributes finds those in "web", "prod" and "safety", whose comments are
+// complete.
 func attributes(t *testing.T) []attribute {
 	t.Helper()
 	var all []attribute
@@ -167,7 +170,7 @@ func attributes(t *testing.T) []attribute {
 			}
 			for _, b := range body.Blocks {
 				label := strings.Join(b.Labels, ".")
-				if path == "" && label != "web" && label != "prod" {
+				if path == "" && label != "web" && label != "prod" && label != "safety" {
 					continue
 				}
 				visit(b.Body, fmt.Sprintf("%s%s %s.", path, b.Type, label))
@@ -290,6 +293,57 @@ func TestAnalysisManual_ShowsWhatCompiles(t *testing.T) {
 		}
 		if _, err := spec.ParseAnalysis("ANALYSIS.md", []byte(example)); err != nil {
 			t.Errorf("%s\n%v", example, err)
+		}
+	}
+	if checked < 6 {
+		t.Errorf("found %d examples only", checked)
+	}
+}
+
+// What docs/GATES.md shows must compile: each indented example that begins with a
+// service or a policy.
+func TestGatesManual_ShowsWhatCompiles(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../docs/GATES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment, err := os.ReadFile("shop/environment.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone, err := os.ReadFile("shop/apps.zone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const web = `service "web" {
+  port    = 8080
+  weights = [5, 25]
+  pool "blue" {
+    nodes = ["web-b1", "web-b2"]
+  }
+  pool "green" {
+    nodes = ["web-g1", "web-g2"]
+  }
+  runtime "process" {
+    command = ["./app"]
+  }
+}
+`
+	checked := 0
+	for _, part := range regexp.MustCompile(`(?m)(?:^    .*\n|^\n)+`).FindAllString(string(manual), -1) {
+		example := strings.TrimSpace(regexp.MustCompile(`(?m)^    `).ReplaceAllString(part, ""))
+		if !strings.HasPrefix(example, "service ") && !strings.HasPrefix(example, "policy ") {
+			continue
+		}
+		checked++
+		hcl, _, _ := strings.Cut(example, "\n#!") // a script beside it
+		desired := compile(t, fstest.MapFS{
+			"environment.hcl": {Data: environment}, "apps.zone": {Data: zone},
+			"web.hcl": {Data: []byte(web)}, "example.hcl": {Data: []byte(hcl)},
+		}, "prod")
+		if len(desired.Services[0].Gates()) == 0 {
+			t.Errorf("no gate in:\n%s", hcl)
 		}
 	}
 	if checked < 6 {

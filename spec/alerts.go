@@ -2,7 +2,6 @@ package spec
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/matcher/parse"
@@ -74,19 +73,12 @@ func (a *AlertSources) form() form {
 // matcherRule takes what Alertmanager's own parser does, with the variables
 // that are known of a rollout.
 func matcherRule() rule {
-	known := []string{"{{service}}", "{{pool}}", "{{other_pool}}", "{{version}}"}
 	parses := func(s string) error {
 		_, err := parse.Matcher(sample(s))
 		return err
 	}
-	r := lineRule().and(func(s string) bool {
-		rest := s
-		for _, v := range known {
-			rest = strings.ReplaceAll(rest, v, "")
-		}
-		return fixed(rest) && parses(s) == nil
-	})
-	r.want = "a matcher as Alertmanager writes it, such as \"severity=page\", which may use ${service}, ${pool}, ${other_pool} and ${version}"
+	r := ofRollout(lineRule().and(func(s string) bool { return parses(s) == nil }))
+	r.want = "a matcher as Alertmanager writes it, such as \"severity=page\", which" + mayUse
 	r.more = func(s string) string {
 		if err := parses(s); err != nil {
 			return " Alertmanager's parser says: " + err.Error()

@@ -21,6 +21,7 @@ type inputs struct {
 	owner        string
 	environments map[string]Environment
 	services     map[string]Service
+	policies     map[string]policy
 }
 
 func (in *inputs) form() form {
@@ -29,6 +30,7 @@ func (in *inputs) form() form {
 		blocks: []nested{
 			keyed("environment", labelRule(), &in.environments, defaultEnvironment),
 			keyed("service", serviceRule(), &in.services, defaultService),
+			keyed("policy", labelRule(), &in.policies, newPolicy),
 		},
 	}
 }
@@ -73,30 +75,35 @@ func (s *Source) choose(env string) (string, hcl.Diagnostics) {
 	return env, nil
 }
 
-func (s *Source) environment(name string) (Environment, zoneFile, hcl.Diagnostics) {
+// begin gives an environment its vars. They come first, because its other values
+// may use them, which is what the compiler is for.
+func (s *Source) begin(name string) (Environment, *compiler) {
 	t := s.root.blocks["environment"][name]
 	e := defaultEnvironment(name)
-
-	// The vars come first, because the environment's other values may use
-	// them.
 	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{
 		"env": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(name)}),
 	}}
-	early := newCompiler(s, ctx, t.at)
-	early.fill(t, form{attrs: []attr{e.vars()}}, "")
-	if early.diags.HasErrors() {
-		return e, zoneFile{}, early.diags
-	}
+	c := newCompiler(s, ctx, t.at)
+	c.fill(t, form{attrs: []attr{e.vars()}}, "")
+	c.ctx = e.context()
+	return e, c
+}
 
-	c := newCompiler(s, e.context(), t.at)
+func (s *Source) environment(name string) (Environment, zoneFile, hcl.Diagnostics) {
+	e, c := s.begin(name)
+	if c.diags.HasErrors() {
+		return e, zoneFile{}, c.diags
+	}
 	f := e.form()
 	f.attrs = slices.DeleteFunc(f.attrs, func(a attr) bool { return a.name == e.vars().name })
-	c.fill(t, f, "")
-	maps.Copy(c.origins, early.origins)
+	c.fill(s.root.blocks["environment"][name], f, "")
 	if len(c.origins) > 0 {
 		e.Origins = c.origins
 	}
 	var file zoneFile
+	if !c.diags.HasErrors() {
+		e.settle(s, c)
+	}
 	if !c.diags.HasErrors() {
 		file = e.Zone.read(s.fs, scope{c: c, path: "zone"})
 	}
@@ -112,16 +119,18 @@ type compiled struct {
 
 // services compiles those that are meant for the environment.
 func (s *Source) services(e Environment, file *zone.Zone) ([]Service, hcl.Diagnostics) {
-	var diags hcl.Diagnostics
+	policies, diags := s.policies(e)
+	if diags.HasErrors() {
+		policies = nil // what they would complain about may be their own mistake
+	}
 	var all []compiled
-	for _, name := range slices.Sorted(maps.Keys(s.root.blocks["service"])) {
-		t := s.root.blocks["service"][name]
+	for name, t := range s.root.labelled("service") {
 		c := newCompiler(s, e.serviceContext(), t.at)
 		if !c.includes(t, e.Name, s.Environments()) {
 			diags = append(diags, c.diags...)
 			continue
 		}
-		all = append(all, compiled{c.service(name, t, e), c})
+		all = append(all, compiled{c.service(name, t, e, policies), c})
 	}
 	checkDependencies(all, slices.Collect(maps.Keys(s.root.blocks["service"])), e.Name)
 	checkNames(all, e, file)
@@ -143,7 +152,7 @@ func (c *compiler) includes(t *tree, env string, known []string) bool {
 	return !c.diags.HasErrors() && slices.Contains(only, env)
 }
 
-func (c *compiler) service(name string, t *tree, e Environment) Service {
+func (c *compiler) service(name string, t *tree, e Environment, policies []policy) Service {
 	s := defaultService(name)
 	c.fill(t, s.form(), "")
 	s.Owner = c.origins["port"].Owner
@@ -151,6 +160,7 @@ func (c *compiler) service(name string, t *tree, e Environment) Service {
 	if c.diags.HasErrors() {
 		return s
 	}
+	c.tighten(&s, policies)
 	s.settle(e, scope{c: c})
 	if text, err := json.Marshal(s); err != nil || len(text) > maxServiceSize {
 		scope{c: c}.wrong("", "Service too large",

@@ -44,6 +44,7 @@ func TestCompile_FillsInDefaults(t *testing.T) {
 		Drain:     spec.Drain{Least: spec.Duration(90 * time.Second), Below: 0.1, For: spec.Duration(time.Minute)},
 		Bake:      spec.Duration(10 * time.Minute),
 		AfterBake: spec.AfterBakeKeep,
+		Notify:    spec.Notify{Events: []string{"waiting", "done", "halted", "failed", "rolledback"}, Remind: spec.Duration(4 * time.Hour)},
 		Deadlines: web.Deadlines, // below
 		Origins:   web.Origins,   // below
 	}

@@ -14,6 +14,10 @@ import (
 type Count struct {
 	N       int
 	Percent bool
+	// And is a number of nodes that holds beside a percentage, the stricter of the
+	// two for each pool: a policy may ask for the one, and the service for the
+	// other. 0: none.
+	And int
 }
 
 // Nodes is a plain count.
@@ -25,7 +29,7 @@ func (c Count) AtLeast(members int) int {
 	if !c.Percent {
 		return c.N
 	}
-	return (c.N*members + 99) / 100
+	return max((c.N*members+99)/100, c.And)
 }
 
 // AtMost is the count for a pool of so many members, a part of a node rounded
@@ -34,12 +38,42 @@ func (c Count) AtMost(members int) int {
 	if !c.Percent {
 		return c.N
 	}
-	return max(c.N*members/100, 1)
+	part := max(c.N*members/100, 1)
+	if c.And > 0 {
+		return min(part, c.And)
+	}
+	return part
 }
 
-// String is the count as inputs write it.
+// with is the count that is as strict as both, for any pool; stricter is max or
+// min.
+func (c Count) with(other Count, stricter func(a, b int) int) Count {
+	switch {
+	case c.Percent && other.Percent:
+		return Count{N: stricter(c.N, other.N), Percent: true, And: also(c.And, other.And, stricter)}
+	case c.Percent:
+		return Count{N: c.N, Percent: true, And: also(c.And, other.N, stricter)}
+	case other.Percent:
+		return other.with(c, stricter)
+	default:
+		return Nodes(stricter(c.N, other.N))
+	}
+}
+
+// also is the stricter of two counts of which 0 is none.
+func also(a, b int, stricter func(a, b int) int) int {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return stricter(a, b)
+}
+
+// String is the count as inputs write it; both parts are in no input.
 func (c Count) String() string {
-	if c.Percent {
+	switch {
+	case c.Percent && c.And > 0:
+		return fmt.Sprintf("%d%% and %d", c.N, c.And)
+	case c.Percent:
 		return strconv.Itoa(c.N) + "%"
 	}
 	return strconv.Itoa(c.N)
@@ -63,12 +97,17 @@ func (c *Count) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &text); err != nil {
 		return fmt.Errorf("parse a count of nodes: %w", err)
 	}
-	digits, ok := strings.CutSuffix(text, "%")
+	part, and, both := strings.Cut(text, " and ")
+	digits, ok := strings.CutSuffix(part, "%")
 	n, err := strconv.Atoi(digits)
+	*c = Count{N: n, Percent: true}
+	if both && err == nil {
+		c.And, err = strconv.Atoi(and)
+	}
 	if !ok || err != nil {
+		*c = Count{}
 		return fmt.Errorf("parse a count of nodes: %.20q is no percentage such as \"60%%\"", text)
 	}
-	*c = Count{N: n, Percent: true}
 	return nil
 }
 

@@ -15,7 +15,8 @@ const (
 	ThenContinue = "continue"
 )
 
-// Phases that may have a deadline, in their order.
+// Phases are those that may have a deadline, in their order. That of "approval" is
+// what an approval has which says nothing of its own.
 func Phases() []string {
 	return []string{"queued", "staging", "rolling", "smoke", "warmup", "canary", "approval", "switching", "draining", "converging"}
 }
@@ -98,14 +99,10 @@ func (s *Service) leastTimes() []leastTime {
 }
 
 // firstMove is the phase whose deadline holds when users are first led
-// elsewhere.
+// elsewhere. While a rollout waits for gates, its phase's time stands still.
 func (s *Service) firstMove() string {
-	switch {
-	case len(s.Weights) > 0:
+	if len(s.Weights) > 0 {
 		return "canary"
-	case len(s.Approvals) > 0:
-		return "approval"
-	default:
-		return "switching"
 	}
+	return "switching"
 }

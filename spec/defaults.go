@@ -5,7 +5,7 @@ import "time"
 // What holds where the inputs say nothing. examples/shop tells it to people.
 
 func defaultEnvironment(name string) Environment {
-	return Environment{Name: name}
+	return Environment{Name: name, Parallel: 4}
 }
 
 func defaultZone(name string) Zone {
@@ -38,6 +38,7 @@ func defaultService(name string) Service {
 		Drain:     Drain{Least: Duration(90 * time.Second), Below: 0.1, For: Duration(time.Minute)},
 		Bake:      Duration(10 * time.Minute),
 		AfterBake: AfterBakeKeep,
+		Notify:    defaultNotify(),
 		Deadlines: defaultDeadlines(),
 	}
 }
@@ -47,6 +48,8 @@ func defaultService(name string) Service {
 const defaultArmedTTL = Duration(5 * time.Second)
 
 func defaultPool(string) Pool { return Pool{} }
+
+func defaultPreload(kind string) Preload { return Preload{Kind: kind} }
 
 func defaultSmoke(name string) Smoke {
 	return Smoke{
@@ -99,8 +102,40 @@ func defaultMannWhitney() MannWhitney {
 	}
 }
 
+// defaultApproval leaves the deadline to that of the phase; see complete.
 func defaultApproval(name string) Approval {
 	return Approval{Hold: Hold{At: []string{PointSwitch}}, Name: name, MinApprovers: 1}
+}
+
+func defaultWait(name string) WaitFor {
+	return WaitFor{
+		Hold: defaultHold(24 * time.Hour), Name: name, Passing: 1, Status: 200,
+		Every: Duration(10 * time.Second), Timeout: Duration(10 * time.Second),
+	}
+}
+
+// defaultWindow has no deadline: it opens by itself.
+func defaultWindow(name string) Window {
+	return Window{Hold: Hold{At: []string{PointSwitch}}, Name: name, TimeZone: "UTC"}
+}
+
+func defaultFreeze(name string) Freeze { return Freeze{Name: name} }
+
+func defaultSilence(name string) Silence { return Silence{Hold: defaultHold(time.Hour), Name: name} }
+
+func defaultHold(deadline time.Duration) Hold {
+	return Hold{At: []string{PointSwitch}, Deadline: Deadline{After: Duration(deadline), Then: ThenHalt}}
+}
+
+func defaultNotify() Notify {
+	return Notify{
+		Events: []string{EventWaiting, EventDone, EventHalted, EventFailed, EventRolledBack},
+		Remind: Duration(4 * time.Hour),
+	}
+}
+
+func defaultUpstream(name string) Upstream {
+	return Upstream{Environment: name, For: Duration(time.Hour)}
 }
 
 func defaultAlert(name string) Alert { return Alert{Name: name, Then: ThenHalt} }

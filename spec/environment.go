@@ -36,15 +36,19 @@ func (e *Environment) form() form {
 	return form{
 		attrs: []attr{
 			text("prometheus", &e.Prometheus, urlRule()),
+			whole("parallel", &e.Parallel, 1, 100),
 			e.vars(),
 		},
 		blocks: []nested{
-			single("consul", &e.Consul),
+			e.consul(),
+			e.after(),
 			e.zone(),
 			optional("alerts", &e.Alerts, defaultAlertSources),
 		},
 	}
 }
+
+func (e *Environment) consul() nested { return single("consul", &e.Consul) }
 
 func (e *Environment) vars() attr {
 	name := matching("the name of a variable: letters, digits, \"_\" and \"-\", not a digit first", `[A-Za-z_][A-Za-z0-9_-]*`, 64)

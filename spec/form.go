@@ -96,20 +96,19 @@ func chosen(name string, kinds rule, kind *string, s section) nested {
 
 // chosenIf is a block that may be left out, whose label says which kind of
 // thing it is.
-func chosenIf[T any, P pointer[T]](name string, kinds rule, to **T, kind func(*T) *string) nested {
+func chosenIf[T any, P pointer[T]](name string, kinds rule, to **T, fresh func(label string) T, kind func(T) string) nested {
 	return nested{
 		name:  name,
 		label: &kinds,
 		one:   true,
 		add: func(label string, fill func(section)) {
-			var v T
-			*kind(&v) = label
+			v := fresh(label)
 			fill(P(&v))
 			*to = &v
 		},
 		each: func(visit func(string, section)) {
 			if *to != nil {
-				visit(*kind(*to), P(*to))
+				visit(kind(**to), P(*to))
 			}
 		},
 	}

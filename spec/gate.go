@@ -1,5 +1,7 @@
 package spec
 
+import "slices"
+
 // The points of a rollout at which gates may stand. A rollout goes on when all
 // gates of the point pass at the same moment.
 const (
@@ -21,18 +23,6 @@ const (
 	GateSilence  = "silence"
 )
 
-// Hold is what gates of all kinds have.
-type Hold struct {
-	// At are the points at which the gate stands, in the order of Points.
-	At []string `json:"at"`
-	// Owner is that of the file that declares the gate, or of the policy that
-	// adds it; whoever is asked and told.
-	Owner string `json:"owner,omitempty"`
-	// Deadline is the longest that the rollout waits for the gate; 0 for one that
-	// ends by itself, which a window does.
-	Deadline Deadline `json:"deadline,omitzero"`
-}
-
 // Gate is one gate of any kind: exactly one of the pointers is set.
 type Gate struct {
 	Hold
@@ -45,103 +35,14 @@ type Gate struct {
 	Silence  *Silence
 }
 
-// Approval is a named consent.
-type Approval struct {
-	Hold
-
-	Name string `json:"name"`
-	// MinApprovers is how many different people must approve.
-	MinApprovers int `json:"min_approvers"`
-	// Approvers are the accessor IDs of the tokens that may, or, on a Consul
-	// without ACLs, the names of accounts; empty: all whom Consul lets.
-	Approvers []string `json:"approvers,omitempty"`
-	// Expires is how long an approval holds; 0: as long as the rollout is
-	// under way.
-	Expires Duration `json:"expires,omitempty"`
-}
-
-// WaitFor waits until something outside holds. Exactly one of Key, Service, URL
-// and Command is set.
-type WaitFor struct {
-	Hold
-
-	Name string `json:"name"`
-	// Key is a key of Consul's KV, which must have Value, or be there and not
-	// empty if that is "".
-	Key   string `json:"key,omitempty"`
-	Value string `json:"value,omitempty"`
-	// Service is one in Consul of which Passing instances must pass.
-	Service string `json:"service,omitempty"`
-	Passing int    `json:"passing,omitempty"`
-	// URL must answer a GET with Status, and a body that Body matches if it is
-	// not "": a regular expression, RE2.
-	URL    string `json:"url,omitempty"`
-	Status int    `json:"status,omitempty"`
-	Body   string `json:"body,omitempty"`
-	// Command must exit with status 0. Its first word is the name of a program
-	// in the directory that replicas allow (serve --gate-commands).
-	Command []string `json:"command,omitempty"`
-	// Every is the time between two tries of a URL or command, Timeout the
-	// longest that one of them takes. Keys and services are watched.
-	Every   Duration `json:"every"`
-	Timeout Duration `json:"timeout"`
-	// Remind is how often the owner is told again while it waits.
-	Remind Duration `json:"remind"`
-}
-
-// Window lets a rollout go on at some times only.
-type Window struct {
-	Hold
-
-	Name string `json:"name"`
-	// Days are "mon" to "sun"; empty: all.
-	Days []string `json:"days,omitempty"`
-	// From and To are times of day, such as "09:00"; To may be "24:00", and
-	// before From: then it is over midnight, and belongs to the day it begins
-	// on. Both empty: the whole day.
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
-	// TimeZone is a name of the IANA time zone database, such as
-	// "Europe/Berlin"; "UTC" if not set.
-	TimeZone string   `json:"time_zone"`
-	Freezes  []Freeze `json:"freezes,omitempty"` // sorted by name
-}
-
-// Freeze is a time in which nothing goes on, whatever the window says.
-type Freeze struct {
-	Name string `json:"name"`
-	// From and To are dates or dates with times of day of the window's time zone,
-	// such as "2026-12-23" or "2026-12-23T18:00". A date as To is that whole
-	// day.
-	From string `json:"from"`
-	To   string `json:"to"`
-	Why  string `json:"why"`
-}
-
-// Silence holds while an alert fires that meets all matchers.
-type Silence struct {
-	Hold
-
-	Name string `json:"name"`
-	// Match are matchers as Alertmanager writes them, as those of Alert.
-	Match []string `json:"match"`
-	// For is how long nothing may have fired.
-	For Duration `json:"for,omitempty"`
-}
-
 // GatesAt are the service's gates at a point: windows first, as they tell when
 // it goes on, then what is waited for, silences, and approvals last; each kind by
-// name.
+// name. The switch is the last step of the weights, so what stands before each of
+// these stands before it too.
 func (s *Service) GatesAt(point string) []Gate {
-	var gates []Gate
-	for _, g := range s.Gates() {
-		for _, at := range g.At {
-			if at == point {
-				gates = append(gates, g)
-			}
-		}
-	}
-	return gates
+	return slices.DeleteFunc(s.Gates(), func(g Gate) bool {
+		return !slices.Contains(g.At, point) && (point != PointSwitch || !slices.Contains(g.At, PointWeight))
+	})
 }
 
 // Gates are all gates that the service declares, in the order of GatesAt.
@@ -160,8 +61,95 @@ func (s *Service) Gates() []Gate {
 		gates = append(gates, Gate{Hold: q.Hold, Name: q.Name, Kind: GateSilence, Silence: q})
 	}
 	for i := range s.Approvals {
-		a := &s.Approvals[i]
-		gates = append(gates, Gate{Hold: a.Hold, Name: a.Name, Kind: GateApproval, Approval: a})
+		a := s.Approvals[i].complete(s.Deadlines["approval"])
+		gates = append(gates, Gate{Hold: a.Hold, Name: a.Name, Kind: GateApproval, Approval: &a})
 	}
 	return gates
+}
+
+// gateBlocks are those of all kinds.
+func gateBlocks(approvals *[]Approval, waits *[]WaitFor, windows *[]Window, silences *[]Silence) []nested {
+	return []nested{
+		listed(GateApproval, labelRule(), approvals, defaultApproval, func(v Approval) string { return v.Name }),
+		listed(GateWait, labelRule(), waits, defaultWait, func(v WaitFor) string { return v.Name }),
+		listed(GateWindow, labelRule(), windows, defaultWindow, func(v Window) string { return v.Name }),
+		listed(GateSilence, labelRule(), silences, defaultSilence, func(v Silence) string { return v.Name }),
+	}
+}
+
+// String is what the gate asks for, for people, such as "2 approvers" or
+// "key migrations/web is done".
+func (g Gate) String() string {
+	switch {
+	case g.Approval != nil:
+		return g.Approval.String()
+	case g.Wait != nil:
+		return g.Wait.String()
+	case g.Window != nil:
+		return g.Window.String()
+	case g.Silence != nil:
+		return g.Silence.String()
+	}
+	return g.Name
+}
+
+// builtIn are the names of what is no gate of the spec, but is named where gates
+// are: who goes around one of the first three names it like any other, and
+// nobody goes around the quorum.
+func builtIn() []string { return []string{"smoke", "warmup", "analysis", "quorum"} }
+
+// MaxGates bounds the gates of one service, as the rollout's record has room for the
+// words of so many.
+const MaxGates = 30
+
+// validateGates looks at what gates can't have beside each other.
+func (s *Service) validateGates(at scope) {
+	taken := make(map[string]string) // name → path
+	for _, g := range s.Gates() {
+		path := join(g.Kind, g.Name)
+		switch other, twice := taken[g.Name]; {
+		case slices.Contains(builtIn(), g.Name):
+			at.wrong(path, "Name of a gate taken", "The name %q stands for what every rollout has: %s. Give the %s another name.", g.Name, quoted(builtIn()), g.Kind)
+		case twice:
+			at.wrong(path, "Name of a gate taken", "Service %q has a gate %q already: the %s at %s. People approve and bypass gates by name, so each needs its own. Rename one of the two.",
+				s.Name, g.Name, other, place(at.where(join(other, g.Name))))
+		default:
+			taken[g.Name] = g.Kind
+		}
+		if a := g.Approval; a != nil && len(a.Approvers) > 0 && a.MinApprovers > len(a.Approvers) {
+			at.wrong(path, "Too few approvers", "The approval %q asks for %d different people (%s), and only %d may approve: it could never be given. Name more of them in approvers, or lower min_approvers.",
+				g.Name, a.MinApprovers, at.said(path+".min_approvers"), len(a.Approvers))
+		}
+	}
+}
+
+// validatePoints looks whether the rollout comes to where the service's own gates
+// stand. One of a policy, which knows nothing of weights, stands before the
+// switch.
+func (s *Service) validatePoints(at scope) {
+	for _, g := range s.Gates() {
+		if len(s.Weights) == 0 && slices.Contains(g.At, PointWeight) {
+			at.wrong(join(g.Kind, g.Name)+".at", "No weights to stand before", "The %s %q stands before each step of the weights, and service %q has none. Add weights, such as: weights = [5, 25, 100], or let it stand at %q.",
+				g.Kind, g.Name, s.Name, PointSwitch)
+		}
+	}
+}
+
+// settleGates holds those that look at alerts to somebody who can tell that none
+// fires, for nothing heard is no silence, and leaves the name of the environment
+// before this one to the gate that this is.
+func (s *Service) settleGates(e Environment, at scope) {
+	if n := len(s.Gates()); n > MaxGates {
+		at.wrong("", "Too many gates", "Service %q has %d gates, with those of policies, and at most %d are possible. Let one gate do the work of several.", s.Name, n, MaxGates)
+	}
+	for _, g := range s.Gates() {
+		path := join(g.Kind, g.Name)
+		if g.Kind == GateSilence && e.Alerts == nil {
+			at.wrong(path, "Nobody to ask for alerts",
+				"Service %q may go on only while no alert fires (silence %q), and environment %q has no alerts block that says whom to ask. Add one, such as: alerts { alertmanager = [\"http://127.0.0.1:9093\"] }", s.Name, g.Name, e.Name)
+		}
+		if e.After != nil && g.Name == e.After.Environment {
+			at.wrong(path, "Name of a gate taken", "The name %q stands for the environment that comes before %q. Give the %s another name.", g.Name, e.Name, g.Kind)
+		}
+	}
 }

@@ -27,3 +27,11 @@ const (
 func Events() []string {
 	return []string{EventBegun, EventWaiting, EventSwitched, EventDone, EventHalted, EventFailed, EventRolledBack}
 }
+
+func (n *Notify) form() form {
+	return form{attrs: []attr{
+		texts("to", &n.To, wordRule(), true),
+		ordered(texts("events", &n.Events, oneOf(Events()...), true), &n.Events, Events()),
+		span("remind", &n.Remind, 0),
+	}}
+}

@@ -36,7 +36,7 @@ func (s setting) write(value string) string {
 // settings may be made of the service of testdata/base in any combination.
 func settings() []setting {
 	return []setting{
-		{nil, "weights", []string{"[5, 25]", "[10]", "[]"}},
+		{nil, "weights", []string{"[5, 25, 100]", "[10]", "[]"}},
 		{nil, "bake", []string{`"1h"`, `"90s"`}},
 		{nil, "after_bake", []string{`"keep"`, `"upgrade"`}},
 		{[]string{`runtime "process"`}, "env", []string{`{ NODE = "${node}" }`, `{ A = 1, B = true }`, "{}"}},
@@ -62,6 +62,17 @@ func settings() []setting {
 		{[]string{`switch "resolver"`}, "service", []string{`"shop"`, `"store"`}},
 		{[]string{`switch "resolver"`}, "protocol", []string{`"http"`, `"grpc"`}},
 		{[]string{"drain"}, "below", []string{"0", "2.5"}},
+		{nil, "forbidden_versions", []string{`["1.*", "0.9"]`, `["2.0"]`}},
+		{[]string{`approval "p"`}, "at", []string{`["switched", "roll"]`, `["switch"]`}},
+		{[]string{`approval "p"`}, "min_approvers", []string{"2", "3"}},
+		{[]string{`approval "p"`}, "expires", []string{`"1h"`, `"2h"`}},
+		{[]string{`approval "p"`}, "then", []string{`"halt"`, `"rollback"`}},
+		{[]string{`wait "q"`}, "key", []string{`"a/${version}"`, `"b"`}},
+		{[]string{`window "r"`}, "days", []string{`["tue", "mon"]`, `["sun"]`}},
+		{[]string{`window "s"`}, "hours", []string{`"09:00-17:00"`, `"22:00-04:00"`, `"00:00-24:00"`}},
+		{[]string{"notify"}, "to", []string{`["web-team"]`, `["web-team", "ops"]`}},
+		{[]string{"notify"}, "events", []string{`["done", "begun"]`, `["halted"]`}},
+		{[]string{`deadline "approval"`}, "after", []string{`"2h"`, `"3h"`}},
 		{[]string{`deadline "canary"`}, "after", []string{`"2h"`, `"3h"`}},
 		{[]string{`deadline "canary"`}, "then", []string{`"halt"`, `"rollback"`}},
 		{[]string{`deadline "draining"`}, "then", []string{`"continue"`, `"halt"`}},

@@ -1,5 +1,7 @@
 package spec
 
+import "fmt"
+
 // maxNodes bounds a pool.
 const maxNodes = 10000
 
@@ -61,21 +63,22 @@ func (s *Service) validateRoll(at scope) {
 			smallest, nodes = colour, n
 		}
 	}
+	pool := fmt.Sprintf("pool %q has %d %s (%s)", smallest, nodes, plural(nodes, "node"), place(at.where("pool."+smallest+".nodes")))
 	quorum, down := s.Roll.Quorum.AtLeast(nodes), s.Roll.MaxUnavailable.AtMost(nodes)
 	most := nodes - down
 	switch {
 	case smallest == "" || quorum <= most:
 	case quorum > nodes:
 		at.wrong("roll.quorum", "Quorum too large",
-			"quorum is %v, but pool %q has %d %s only: it could never get users.", s.Roll.Quorum, smallest, nodes, plural(nodes, "node"))
+			"quorum is %v, but %s: it could never get users.", s.Roll.Quorum, pool)
 	case most < 1:
 		at.wrong("roll.max_unavailable", "Roll could never start",
-			"max_unavailable is %v, and pool %q has %d %s: none would be left to hold the quorum of %v. Add nodes, or lower max_unavailable or the quorum.",
-			s.Roll.MaxUnavailable, smallest, nodes, plural(nodes, "node"), s.Roll.Quorum)
+			"max_unavailable is %v, and %s: none would be left to hold the quorum of %v. Add nodes, or lower max_unavailable or the quorum.",
+			s.Roll.MaxUnavailable, pool, s.Roll.Quorum)
 	default:
 		at.wrong("roll.quorum", "Roll could never start",
-			"With quorum %v and max_unavailable %v, a pool needs at least %d nodes, and pool %q has %d: no node might ever be taken down. Lower quorum to %d at most, or add nodes.",
-			s.Roll.Quorum, s.Roll.MaxUnavailable, quorum+down, smallest, nodes, most)
+			"With quorum %v and max_unavailable %v, a pool needs at least %d nodes, and %s: no node might ever be taken down. Lower quorum to %d at most, or add nodes.",
+			s.Roll.Quorum, s.Roll.MaxUnavailable, quorum+down, pool, most)
 	}
 }
 

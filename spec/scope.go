@@ -46,6 +46,14 @@ func (at scope) where(name string) hcl.Range {
 	return at.c.home
 }
 
+// said is where a value of the scope comes from, for people.
+func (at scope) said(name string) string {
+	if origin := at.c.origins[join(at.path, name)].String(); origin != "" {
+		return origin
+	}
+	return "the default"
+}
+
 // place is a range as people write it.
 func place(r hcl.Range) string {
 	return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line)

@@ -2,6 +2,8 @@
 // state for one environment. It knows neither Consul nor the time.
 package spec
 
+import "slices"
+
 // Desired is the compiled desired state of one environment.
 type Desired struct {
 	Environment Environment `json:"environment"`
@@ -31,7 +33,8 @@ type Service struct {
 	Switch   Switch    `json:"switch"`
 	Mesh     *Mesh     `json:"mesh,omitempty"` // nil: the mesh is not led
 	// Weights are the percentages of answers that the idle pool gets, step
-	// by step, before the switch. Empty means: no share before the switch.
+	// by step, before the switch, which is the step of 100 percent and not among
+	// them. Empty means: no share before the switch.
 	Weights   []int      `json:"weights,omitempty"`
 	Drain     Drain      `json:"drain"`
 	Bake      Duration   `json:"bake"`
@@ -40,8 +43,8 @@ type Service struct {
 	Waits     []WaitFor  `json:"waits,omitempty"`
 	Windows   []Window   `json:"windows,omitempty"`
 	Silences  []Silence  `json:"silences,omitempty"`
-	// Forbidden are versions that a policy forbids, as patterns with "*" for any
-	// text.
+	// Forbidden are versions that must not be rolled out, as patterns with "*" for
+	// any text, sorted; see Forbids.
 	Forbidden []string `json:"forbidden,omitempty"`
 	// Tightened is what policies have made stricter.
 	Tightened []Tightening `json:"tightened,omitempty"`
@@ -64,14 +67,15 @@ func (s *Service) form() form {
 			environmentsAttr(new([]string), serviceRule()),
 			texts("depends_on", &s.DependsOn, serviceRule(), true),
 			whole("port", &s.Port, 1, 65535).must(),
-			rising("weights", &s.Weights, 1, 99),
+			rising("weights", &s.Weights, 1, 100).then(s.dropWhole),
 			span("bake", &s.Bake, shortest),
 			text("after_bake", &s.AfterBake, oneOf(AfterBakeKeep, AfterBakeUpgrade)),
+			texts("forbidden_versions", &s.Forbidden, versionPatternRule(), true).then(func() { slices.Sort(s.Forbidden) }),
 		},
-		blocks: []nested{
+		blocks: append(gateBlocks(&s.Approvals, &s.Waits, &s.Windows, &s.Silences),
 			keyed("pool", oneOf(Blue, Green), &s.Pools, defaultPool),
 			chosen("runtime", oneOf(RuntimeKinds()...), &s.Runtime.Kind, &s.Runtime),
-			chosenIf("preload", oneOf(PreloadCache, PreloadLock), &s.Preload, func(p *Preload) *string { return &p.Kind }),
+			chosenIf("preload", oneOf(PreloadCache, PreloadLock), &s.Preload, defaultPreload, func(p Preload) string { return p.Kind }),
 			single("health", &s.Health),
 			single("roll", &s.Roll),
 			listed("smoke", labelRule(), &s.Smoke, defaultSmoke, func(v Smoke) string { return v.Name }),
@@ -79,10 +83,10 @@ func (s *Service) form() form {
 			optional("analysis", &s.Analysis, defaultAnalysis),
 			s.switchNest(),
 			single("drain", &s.Drain),
-			listed("approval", labelRule(), &s.Approvals, defaultApproval, func(v Approval) string { return v.Name }),
 			listed("alert", labelRule(), &s.Alerts, defaultAlert, func(v Alert) string { return v.Name }),
+			single("notify", &s.Notify),
 			keyed("deadline", oneOf(Phases()...), &s.Deadlines, defaultDeadline),
-		},
+		),
 		check: s.validate,
 	}
 }
@@ -103,6 +107,18 @@ func (s *Service) validate(at scope) {
 	s.validateAnalysis(at)
 	s.validateSwitch(at)
 	s.validateDeadlines(at)
+	s.validateGates(at)
+	s.validatePoints(at)
+}
+
+// dropWhole takes the switch itself from the steps before it.
+func (s *Service) dropWhole() {
+	if n := len(s.Weights); n > 0 && s.Weights[n-1] == 100 {
+		s.Weights = slices.Clip(s.Weights[:n-1])
+	}
+	if len(s.Weights) == 0 {
+		s.Weights = nil
+	}
 }
 
 // settle completes and checks what depends on the environment.
@@ -112,4 +128,5 @@ func (s *Service) settle(e Environment, at scope) {
 	}
 	s.Switch.settle(e, at)
 	s.settleAlerts(e, at)
+	s.settleGates(e, at)
 }

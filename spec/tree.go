@@ -2,6 +2,8 @@ package spec
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -73,6 +75,18 @@ func (t *tree) child(n nested, block *hcl.Block) (*tree, *hcl.Diagnostic) {
 		siblings[label] = newTree(block.DefRange)
 	}
 	return siblings[label], nil
+}
+
+// labelled are the blocks of a type, in the order of their labels.
+func (t *tree) labelled(name string) iter.Seq2[string, *tree] {
+	return func(yield func(string, *tree) bool) {
+		blocks := t.blocks[name]
+		for _, label := range slices.Sorted(maps.Keys(blocks)) {
+			if !yield(label, blocks[label]) {
+				return
+			}
+		}
+	}
 }
 
 // labelOf is the block's label, empty if such a block has none.

@@ -49,3 +49,16 @@ func VarNames() []string {
 func (v Vars) Expand(text string) string {
 	return strings.NewReplacer(v.pairs()...).Replace(text)
 }
+
+// mayUse completes what a text of ofRollout must be.
+const mayUse = " may use ${service}, ${pool}, ${other_pool} and ${version}"
+
+// ofRollout takes texts that use no other variables than those that are known of
+// a rollout, which is about no single node.
+func ofRollout(r rule) rule {
+	r = r.and(func(s string) bool {
+		return fixed(strings.NewReplacer("{{service}}", "", "{{pool}}", "", "{{other_pool}}", "", "{{version}}", "").Replace(s))
+	})
+	r.want += "; it" + mayUse
+	return r
+}

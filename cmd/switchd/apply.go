@@ -49,6 +49,7 @@ func (c *applyCmd) Run(a *app) error {
 	for _, change := range changes {
 		a.printf("%s\n", change)
 	}
+	a.printTightened(old, desired)
 	if gone := missing(old, desired); len(gone) > 0 && !c.Prune {
 		return &inputError{fmt.Sprintf("environment %s has services that %s doesn't name: %s; nothing was changed. Add --prune to remove them, which ends their DNS names", desired.Environment.Name, c.Dir, strings.Join(gone, ", "))}
 	}

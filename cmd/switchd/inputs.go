@@ -74,3 +74,26 @@ func (a *app) report(src *spec.Source, diags hcl.Diagnostics, dir string) error 
 	}
 	return nil
 }
+
+// printTightened tells what policies have made stricter, but for what they had
+// in the old state, which may be nil.
+func (a *app) printTightened(old, desired *spec.Desired) {
+	had := make(map[string]bool)
+	line := func(service string, t spec.Tightening) string {
+		return fmt.Sprintf("tightened service.%s.%s", service, t)
+	}
+	if old != nil {
+		for _, s := range old.Services {
+			for _, t := range s.Tightened {
+				had[line(s.Name, t)] = true
+			}
+		}
+	}
+	for _, s := range desired.Services {
+		for _, t := range s.Tightened {
+			if text := line(s.Name, t); !had[text] {
+				a.printf("%s\n", text)
+			}
+		}
+	}
+}

@@ -9,7 +9,8 @@ type validateCmd struct {
 }
 
 func (c *validateCmd) Help() string {
-	return "Needs nothing but the files. With several environments and no --env, all of them are checked."
+	return "Needs nothing but the files. With several environments and no --env, all of them are checked.\n\n" +
+		"What policies have made stricter is told line by line, with the policy that asks for it."
 }
 
 func (c *validateCmd) Run(a *app) error {
@@ -25,6 +26,7 @@ func (c *validateCmd) Run(a *app) error {
 			return err
 		}
 		a.printf("%s: valid, %s\n", desired.Environment.Name, plural(len(desired.Services), "service"))
+		a.printTightened(nil, desired)
 	}
 	return nil
 }

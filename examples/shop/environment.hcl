@@ -8,11 +8,19 @@ owner = "platform" # who to ask about what this file sets; default none
 environment "prod" {
   # Values may use what varies by environment: ${env.name}, ${env.vars.…} and,
   # in services, ${env.prometheus}.
-  vars = {           # texts of at most 1 KiB; default none
+  vars = { # texts of at most 1 KiB; default none
     domain = "apps.test"
     nodes  = "prod"
   }
   prometheus = "http://127.0.0.1:9090" # base URL of its HTTP API; default none, and then analyses must name one
+  parallel   = 2                       # rollouts of one train that may be under way, 1 to 100; default 4
+
+  # The environment that a release must have been through before this one takes
+  # it; without the block, none.
+  after "staging" {
+    for     = "24h" # how long it must have been done there, and live since, 0s to 720h; default "1h"
+    promote = true  # whether it is promoted here by itself then; default false
+  }
 
   # Who is asked for alerts that fire, besides the webhooks that tell of them;
   # without the block, nobody is.
@@ -62,6 +70,16 @@ environment "prod" {
 environment "staging" {
   vars       = { domain = "staging.test", nodes = "staging" }
   prometheus = "http://127.0.0.1:9091"
+
+  alerts {
+    alertmanager = ["http://127.0.0.1:9094"]
+  }
+
+  # prod reads here what is done, with a token that can only read.
+  consul {
+    address    = "127.0.0.1:8501"
+    datacenter = "staging"
+  }
 
   zone "staging.test" {
     name_servers = ["ns1.staging.test"]

@@ -32,8 +32,8 @@ service "web" {
     }
     user        = "shop"            # user or user:group on the node; default none: the agent's
     limits      = { nofile = 8192 } # as, core, memlock, nofile and nproc, as setrlimit(2) counts them; default none
-    stop_signal = "SIGINT" # SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH; default "SIGTERM"
-    stop_grace  = "30s"    # from the signal to SIGKILL; default "10s"
+    stop_signal = "SIGINT"          # SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH; default "SIGTERM"
+    stop_grace  = "30s"             # from the signal to SIGKILL; default "10s"
   }
 
   # Files of the new version that are in memory before the old one is stopped;
@@ -81,8 +81,9 @@ service "web" {
   }
 
   # Steps in percent of answers that the new version gets before the switch,
-  # rising, 1 to 99; default none: it gets no share
-  weights = [5, 25]
+  # rising, 1 to 100, which is the switch itself and may be left out; default
+  # none: it gets no share
+  weights = [5, 25, 100]
 
   # What judges the new version on Prometheus, at each share; without the block,
   # nothing does. docs/ANALYSIS.md tells which judge to take, and what a verdict

@@ -17,6 +17,9 @@ func (h *Halter) Run(ctx context.Context, client *consul.Client, keys consul.Key
 	work.Go(func() { h.poll(ctx) })
 	// The environment stands beside the services: one watch sees both.
 	client.WatchPrefix(ctx, keys.Prefix()+"spec/", func(seen consul.Seen[[]consul.Entry]) {
+		if seen.Err == nil {
+			h.Metrics.seen(seen.At)
+		}
 		switch {
 		case seen.Err != nil:
 			h.Log.WarnContext(ctx, "alerts act as the desired state was before", "error", seen.Err)
@@ -57,13 +60,18 @@ func (h *Halter) read(ctx context.Context, keys consul.Keys, entries []consul.En
 func newInputs(env spec.Environment, rules *Rules) *inputs {
 	in := &inputs{rules: rules}
 	if a := env.Alerts; a != nil {
-		in.every = a.Every.Std()
-		for _, base := range a.Alertmanager {
-			in.sources = append(in.sources, source{Alertmanager, base})
-		}
-		for _, base := range a.Prometheus {
-			in.sources = append(in.sources, source{Prometheus, base})
-		}
+		in.every, in.sources = a.Every.Std(), sourcesOf(*a)
 	}
 	return in
+}
+
+func sourcesOf(declared spec.AlertSources) []source {
+	var all []source
+	for _, base := range declared.Alertmanager {
+		all = append(all, source{Alertmanager, base})
+	}
+	for _, base := range declared.Prometheus {
+		all = append(all, source{Prometheus, base})
+	}
+	return all
 }

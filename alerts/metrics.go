@@ -1,7 +1,11 @@
 package alerts
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"switchd/consul"
 )
 
 // Metrics is what is counted of alerts. Nil counts nothing.
@@ -10,6 +14,7 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	answered *prometheus.GaugeVec
 	failures *prometheus.CounterVec
+	age      *consul.WatchAge
 }
 
 // NewMetrics registers the metrics.
@@ -33,6 +38,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"server"}),
 	}
 	registry.MustRegister(m.alerts, m.refused, m.answered, m.failures)
+	m.age = consul.NewWatchAge(registry, "alerts")
 	return m
 }
 
@@ -48,6 +54,13 @@ func (m *Metrics) took(outcomes []Outcome) {
 func (m *Metrics) refuse(reason string) {
 	if m != nil {
 		m.refused.WithLabelValues(reason).Inc()
+	}
+}
+
+// seen takes note of an answer to the watch of the desired state.
+func (m *Metrics) seen(at time.Time) {
+	if m != nil {
+		m.age.Answered(at)
 	}
 }
 

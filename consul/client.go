@@ -110,6 +110,15 @@ func entriesOf(pairs api.KVPairs) []Entry {
 	return entries
 }
 
+// Names lists the keys under a prefix consistently, without their values, which may
+// be large.
+func (c *Client) Names(ctx context.Context, prefix string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	names, _, err := c.api.KV().Keys(prefix, "", consistent(ctx))
+	return names, wrap("list "+prefix, err)
+}
+
 // Delete deletes a key, whoever wrote it last.
 func (c *Client) Delete(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)

@@ -16,11 +16,14 @@ type Keys struct {
 // Prefix is the folder of the environment, with a final slash.
 func (k Keys) Prefix() string { return Root + k.Env + "/" }
 
+// Desired is the folder of the desired state.
+func (k Keys) Desired() string { return k.Prefix() + "spec/" }
+
 // Environment holds the compiled environment.
-func (k Keys) Environment() string { return k.Prefix() + "spec/environment" }
+func (k Keys) Environment() string { return k.Desired() + "environment" }
 
 // Specs is the folder of the compiled services.
-func (k Keys) Specs() string { return k.Prefix() + "spec/services/" }
+func (k Keys) Specs() string { return k.Desired() + "services/" }
 
 // Spec holds one compiled service.
 func (k Keys) Spec(service string) string { return k.Specs() + service }
@@ -52,8 +55,11 @@ func (k Keys) Orders() string { return k.Prefix() + "deploy/" }
 // Order holds what one service's agents are to do.
 func (k Keys) Order(service string) string { return k.Orders() + service }
 
+// AllHistories is the folder of the ended rollouts of all services.
+func (k Keys) AllHistories() string { return k.Prefix() + "history/" }
+
 // Histories is the folder of one service's ended rollouts.
-func (k Keys) Histories(service string) string { return k.Prefix() + "history/" + service + "/" }
+func (k Keys) Histories(service string) string { return k.AllHistories() + service + "/" }
 
 // History holds one ended rollout.
 func (k Keys) History(service, id string) string { return k.Histories(service) + id }
@@ -83,29 +89,55 @@ func (k Keys) Trains() string { return k.Prefix() + "trains/" }
 // Train holds one train.
 func (k Keys) Train(id string) string { return k.Trains() + id }
 
+// Eligibles is the folder of what is known of the environment before this one.
+// Who drives this environment writes it, whoever may see its state reads it.
+func (k Keys) Eligibles() string { return k.Prefix() + "eligible/" }
+
+// Eligible holds what is known of one service there.
+func (k Keys) Eligible(service string) string { return k.Eligibles() + service }
+
+// Upstream holds when the environment before this one was read last.
+func (k Keys) Upstream() string { return k.Prefix() + "upstream" }
+
 // Notices is the folder of what was told to whom last.
 func (k Keys) Notices() string { return k.Prefix() + "notices/" }
 
 // Notice holds what was told of one service last.
 func (k Keys) Notice(service string) string { return k.Notices() + service }
 
-// AllStagings is the folder of what all nodes report of all versions.
-func (k Keys) AllStagings(service string) string { return k.Prefix() + "staging/" + service + "/" }
+// AllStagings is the folder of what all nodes report of all services.
+func (k Keys) AllStagings() string { return k.Prefix() + "staging/" }
 
-// Stagings is the folder of what all nodes report of one version.
-func (k Keys) Stagings(service, version string) string {
-	return k.AllStagings(service) + version + "/"
-}
+// Stagings is the folder of what all nodes report of a service.
+func (k Keys) Stagings(service string) string { return k.AllStagings() + service + "/" }
+
+// StagingsBy is the folder of what one node reports of a service. The node comes
+// before the version, so that Consul's ACL can let an agent report for its own
+// node only.
+func (k Keys) StagingsBy(service, node string) string { return k.Stagings(service) + node + "/" }
 
 // Staging holds what one node reports of one version, bound to its session.
 func (k Keys) Staging(service, version, node string) string {
-	return k.Stagings(service, version) + node
+	return k.StagingsBy(service, node) + version
 }
 
-// Slots is the folder of one pool's slots.
-func (k Keys) Slots(service, pool string) string {
-	return k.Prefix() + "slots/" + service + "/" + pool + "/"
+// SplitStaging tells whose report of a service a key holds, and of what. It
+// reads the key from its beginning, which is what an ACL protects: a node that
+// makes folders below its own speaks for itself all the same.
+func (k Keys) SplitStaging(service, key string) (node, version string, ok bool) {
+	rest, ok := strings.CutPrefix(key, k.Stagings(service))
+	if !ok {
+		return "", "", false
+	}
+	node, version, ok = strings.Cut(rest, "/")
+	return node, version, ok && node != "" && version != "" && !strings.Contains(version, "/")
 }
+
+// AllSlots is the folder of the slots of a service's pools.
+func (k Keys) AllSlots(service string) string { return k.Prefix() + "slots/" + service + "/" }
+
+// Slots is the folder of one pool's slots.
+func (k Keys) Slots(service, pool string) string { return k.AllSlots(service) + pool + "/" }
 
 // Slot is locked by the node that may have its service down.
 func (k Keys) Slot(service, pool string, n int) string {

@@ -105,6 +105,10 @@ func (l *Lease) Lost() <-chan struct{} { return l.session.Lost() }
 // Err tells why the lease was lost, nil while it holds.
 func (l *Lease) Err() error { return l.session.Err() }
 
+// Left is how long the lease can still be relied on without a renewal; negative
+// if it can't any more.
+func (l *Lease) Left() time.Duration { return l.session.left() }
+
 // Release gives the lease to whoever waits for it, without a lock-delay.
 func (l *Lease) Release(ctx context.Context) error {
 	if err := l.session.Release(ctx, l.key); err != nil {

@@ -121,6 +121,12 @@ func (s *Session) Err() error {
 	return nil
 }
 
+func (s *Session) left() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Until(s.deadline)
+}
+
 // Close ends the session and destroys it in Consul. What it holds with the
 // delete behaviour goes with it; locks should be released before, since a
 // destroyed session's locks are subject to the lock-delay.
@@ -221,9 +227,7 @@ func (s *Session) renew(ctx context.Context, ttl time.Duration) {
 			pause = ttl / 16
 		}
 		pause += time.Duration(rand.Int64N(int64(pause)/4 + 1))
-		s.mu.Lock()
-		left := time.Until(s.deadline)
-		s.mu.Unlock()
+		left := s.left()
 		select {
 		case <-ctx.Done():
 			return

@@ -34,6 +34,9 @@ type Feed struct {
 	// Driving tells whether this replica is the one that writes first what
 	// answers are made of; the others do it when that one doesn't. Nil: no.
 	Driving func() bool
+	// Age takes note of the answers to the watch of what answers are made of; nil:
+	// nobody does.
+	Age *consul.WatchAge
 }
 
 func (f *Feed) ledger() *ledger.Ledger { return &ledger.Ledger{Consul: f.Consul, Keys: f.Keys} }
@@ -59,6 +62,9 @@ func (f *Feed) Run(ctx context.Context) {
 	})
 	s.watching.Go(func() {
 		f.Consul.WatchPrefix(ctx, f.Keys.LivesAndSerial(), func(seen consul.Seen[[]consul.Entry]) {
+			if seen.Err == nil {
+				f.Age.Answered(seen.At)
+			}
 			s.update(ctx, lives, seen.Err, func() error { return s.setLives(seen.Value, seen.At) })
 		})
 	})

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"switchd/consul"
@@ -28,17 +29,18 @@ func (w *World) Active(ctx context.Context, names chan<- []string) {
 	}
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	for _, prefix := range []string{w.Keys.Lives(), w.Keys.Prefix() + "staging/", w.Keys.Specs()} {
+	for _, prefix := range []string{w.Keys.Lives(), w.Keys.AllStagings(), w.Keys.Specs(), w.Keys.Consents(), w.Keys.Bypasses()} {
 		watching.Go(func() {
 			w.Consul.WatchKeyChanges(ctx, prefix, send)
 		})
 	}
+	var former []string // rollouts that were under way
 	w.Consul.WatchPrefix(ctx, w.Keys.Rollouts(), func(seen consul.Seen[[]consul.Entry]) {
 		if seen.Err != nil {
 			w.Log.WarnContext(ctx, "consul is away; rollouts stand still", "error", seen.Err)
 			return
 		}
-		var found []string
+		var found, underWay []string
 		for _, e := range seen.Value {
 			record, err := rollout.ParseRecord(e.Value, e.Index)
 			if err != nil {
@@ -47,14 +49,27 @@ func (w *World) Active(ctx context.Context, names chan<- []string) {
 			}
 			if record != nil && !record.Phase.Ended() {
 				found = append(found, record.Service)
+				underWay = append(underWay, record.ID)
 			}
 		}
+		if first := former == nil; first || slices.ContainsFunc(former, func(id string) bool { return !slices.Contains(underWay, id) }) {
+			w.forgetConsents(ctx)
+		}
+		former = append([]string{}, underWay...)
 		mu.Lock()
 		active = found
 		mu.Unlock()
 		w.watchHealth(ctx, &watching, watches, found, send)
 		send()
 	})
+}
+
+// forgetConsents deletes what people have said of rollouts that have ended. What
+// is left when that fails does no harm, and goes at the next end of one.
+func (w *World) forgetConsents(ctx context.Context) {
+	if err := w.ForgetConsents(ctx, w.Fence); err != nil {
+		w.Log.WarnContext(ctx, "consents to ended rollouts not deleted", "error", err)
+	}
 }
 
 // watchHealth watches the health of exactly the named services.

@@ -132,6 +132,9 @@ func (k *meshKeeper) tell(ctx context.Context, done mesh.Derived, err error) {
 	edited := len(done.Steps) > 0 && reflect.DeepEqual(k.made, done.Entries)
 	k.meshTroubles.note(k.service, err)
 	k.Metrics.meshed(k.service, meshOutcome(done, edited, err), err != nil)
+	if edited {
+		k.Metrics.righted("mesh", k.service)
+	}
 	log := k.Log.With("service", k.service, "mesh", done.Name)
 	for _, step := range done.Steps {
 		if edited {

@@ -5,14 +5,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"switchd/consul"
 	"switchd/dnsupdate"
 )
 
 // Metrics is what the driver counts. Nil counts nothing.
 type Metrics struct {
-	updates *prometheus.CounterVec
-	drift   *prometheus.GaugeVec
-	mesh    meshMetrics
+	updates  *prometheus.CounterVec
+	drift    *prometheus.GaugeVec
+	mesh     meshMetrics
+	upstream upstreamMetrics
+	events   eventMetrics
+	lease    *leaseMetrics
+	age      *consul.WatchAge
 }
 
 // NewMetrics registers the metrics, once for all the times that a replica
@@ -29,7 +34,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"service"}),
 	}
 	registry.MustRegister(m.updates, m.drift)
-	m.mesh = newMeshMetrics(registry)
+	m.mesh, m.events, m.lease = newMeshMetrics(registry), newEventMetrics(registry), newLeaseMetrics(registry)
+	m.upstream = newUpstreamMetrics(registry)
+	m.age = consul.NewWatchAge(registry, "rollouts")
 	return m
 }
 

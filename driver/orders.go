@@ -87,6 +87,7 @@ func (w *World) derive(ctx context.Context, service string) bool {
 		// is away.
 		w.Log.DebugContext(ctx, "order not derived", "service", service, "error", err)
 	case changed:
+		w.Metrics.righted("order", service)
 		w.Log.WarnContext(ctx, "the agents' order was not what the records say; put right", "service", service)
 	}
 	return err == nil

@@ -93,6 +93,7 @@ func (k *nameKeeper) tell(ctx context.Context, s spec.Service, record dnsupdate.
 	same := k.made.Name == record.Name && k.made.Target == record.Target && k.made.TTL == record.TTL
 	switch {
 	case out.Changed && same:
+		k.Metrics.righted("update", k.service)
 		log.WarnContext(ctx, "the name was not what the live record says; put right", "was", out.Before, "is", record.Target)
 	case out.Changed:
 		log.InfoContext(ctx, "name updated", "was", out.Before, "is", record.Target, "ttl", record.TTL)

@@ -24,6 +24,13 @@ type World struct {
 	TSIG *tsig.Ring
 	// NameServers is where the name servers of zones are found.
 	NameServers dnsproof.Directory
+	// GateCommands is the directory of the programs that gates may run; empty:
+	// they may run none.
+	GateCommands string
+	// Notices is what people are told with; nil: nobody is told.
+	Notices *Notices
+	// Upstream is how the environment before this one is read; nil: it isn't.
+	Upstream *Upstream
 	// Metrics may be nil.
 	Metrics *Metrics
 
@@ -54,6 +61,10 @@ func (w *World) Run(ctx context.Context, job rollout.Job, s rollout.Situation, r
 		return w.proof(ctx, s)
 	case rollout.JobDrain:
 		return w.drain(ctx, s, progress)
+	case rollout.JobGate:
+		return w.gate(ctx, job, s, report)
+	case rollout.JobShare:
+		return w.share(ctx, s, report)
 	default:
 		return gate.Undecided("this version of switchd knows no job %q", job.Kind)
 	}

@@ -12,7 +12,7 @@ func (t teller) can() []Way {
 	r, name := t.Record, t.Spec.Name
 	var ways []Way
 	if !r.Phase.Ended() {
-		for _, g := range t.open() {
+		for _, g := range r.Waiting() {
 			if g.Kind == spec.GateApproval {
 				ways = append(ways,
 					Way{"approve", fmt.Sprintf("switchd approve %s --gate %s", name, g.Name)},

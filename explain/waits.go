@@ -22,24 +22,13 @@ func (t teller) waits() *Waits {
 		w.For = []string{sentence("It waits " + r.Wait.For)}
 		w.Since, w.Until, w.Then = r.Wait.Since, r.Wait.Until, r.Wait.Then
 	}
-	for _, g := range t.open() {
+	for _, g := range r.Waiting() {
 		w.Who = append(w.Who, t.whoOpens(g))
 	}
 	if len(w.Who) == 0 {
 		w.Who = t.who()
 	}
 	return w
-}
-
-// open are the gates that are waited for now.
-func (t teller) open() []rollout.GateState {
-	var open []rollout.GateState
-	for _, g := range t.Record.Gates {
-		if g.Outcome == rollout.GateWaits {
-			open = append(open, g)
-		}
-	}
-	return open
 }
 
 // whoOpens says who or what lets the rollout through a gate.

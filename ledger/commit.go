@@ -28,11 +28,17 @@ const (
 	maxRecords = 360 << 10
 )
 
+// Also gives further operations for a change's transaction, such as the keys of
+// a bypass. It is asked at each try, when the change is decided; an error of it
+// is that of the whole write.
+type Also func(ctx context.Context, change *rollout.Change) ([]consul.Op, error)
+
 // Commit writes a change in one transaction: the fence, the rollout record,
 // the live record, the zone's serial and the agents' order, each by
-// compare-and-set. An ended rollout goes into the history along with it. A
-// live record that is not written must be the one that was seen.
-func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change) error {
+// compare-and-set, and what is also to be written. An ended rollout goes into
+// the history along with it. A live record that is not written must be the one
+// that was seen.
+func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change, also ...Also) error {
 	if change.Ready != nil {
 		now, err := pools.Read(ctx, l.Consul, service(change))
 		if err != nil {
@@ -66,6 +72,13 @@ func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change
 		return err
 	}
 	ops = append(ops, order)
+	for _, more := range append([]Also{l.bypassOps}, also...) {
+		written, err := more(ctx, change)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, written...)
+	}
 	// The fence is asked last, so that everything above is covered by it.
 	guard, err := fence.Guard()
 	if err != nil {
@@ -193,13 +206,18 @@ const tries = 20
 // short lease of its own. When another writer was faster it looks again, so
 // that a rollback wins over a rollout in flight.
 func (l *Ledger) Do(ctx context.Context, name, by string, operation func(rollout.Situation) (*rollout.Change, error)) (*rollout.Change, error) {
+	return l.doAlso(ctx, name, by, operation)
+}
+
+// doAlso is Do with further operations in the change's transaction.
+func (l *Ledger) doAlso(ctx context.Context, name, by string, operation func(rollout.Situation) (*rollout.Change, error), also ...Also) (*rollout.Change, error) {
 	operator, err := l.Operate(ctx, by)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = operator.Close(context.WithoutCancel(ctx)) }() // its TTL ends it otherwise
 	for try := 1; ; try++ {
-		s, err := l.Observe(ctx, name)
+		s, err := l.look(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +225,7 @@ func (l *Ledger) Do(ctx context.Context, name, by string, operation func(rollout
 		if err != nil {
 			return nil, err
 		}
-		err = l.Commit(ctx, operator, change)
+		err = l.Commit(ctx, operator, change, also...)
 		if err == nil {
 			return change, nil
 		}

@@ -100,6 +100,16 @@ func parse(entry consul.Entry, into any) error {
 // Observe reads one service's facts, consistently. A service without desired
 // state is an ErrUnknownService.
 func (l *Ledger) Observe(ctx context.Context, name string) (rollout.Situation, error) {
+	s, err := l.look(ctx, name)
+	if err == nil && s.Record != nil && !s.Record.Phase.Ended() {
+		s.Consents, s.Bypasses, err = l.Consents(ctx, s.Spec)
+	}
+	return s, err
+}
+
+// look is Observe without what people have said of gates. No operation needs it,
+// and none is to fail for it: least of all a rollback.
+func (l *Ledger) look(ctx context.Context, name string) (rollout.Situation, error) {
 	var s rollout.Situation
 	var nodes []consul.Node
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -125,7 +135,8 @@ func (l *Ledger) Observe(ctx context.Context, name string) (rollout.Situation, e
 		nodes, err = l.Consul.Nodes(groupCtx)
 		return err
 	})
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if err != nil {
 		return s, err
 	}
 	s.Members = make(map[string][]rollout.Member)
@@ -135,7 +146,8 @@ func (l *Ledger) Observe(ctx context.Context, name string) (rollout.Situation, e
 		}
 	}
 	if s.Record == nil || s.Record.Phase.Ended() {
-		return s, nil
+		s.Eligible, err = l.Eligible(ctx, name)
+		return s, err
 	}
 	return s, l.observeRollout(ctx, &s)
 }
@@ -161,7 +173,8 @@ func (l *Ledger) observeRollout(ctx context.Context, s *rollout.Situation) error
 	return group.Wait()
 }
 
-// blockers are the service's dependencies that are under way themselves.
+// blockers are the service's dependencies that are under way themselves. One
+// that converges has been through its bake, and stays live.
 func (l *Ledger) blockers(ctx context.Context, s spec.Service) ([]string, error) {
 	var blockers []string
 	for _, name := range s.DependsOn {
@@ -169,7 +182,7 @@ func (l *Ledger) blockers(ctx context.Context, s spec.Service) ([]string, error)
 		if err != nil {
 			return nil, err
 		}
-		if record != nil && !record.Phase.Ended() {
+		if record != nil && !record.Phase.Ended() && record.Phase != rollout.Converging {
 			blockers = append(blockers, fmt.Sprintf("%s %s (%s)", name, record.Version, record.Phase))
 		}
 	}
@@ -204,19 +217,23 @@ func (l *Ledger) Live(ctx context.Context, service string) (*pools.Live, error) 
 
 // Reports reads what the nodes say of a version on its way, by node.
 func (l *Ledger) Reports(ctx context.Context, service, version string) (map[string]rollout.Report, error) {
-	entries, err := l.Consul.List(ctx, l.Keys.Stagings(service, version))
+	entries, err := l.Consul.List(ctx, l.Keys.Stagings(service))
 	if err != nil {
 		return nil, err
 	}
 	reports := make(map[string]rollout.Report, len(entries))
 	for _, entry := range entries {
+		node, of, ok := l.Keys.SplitStaging(service, entry.Key)
+		if !ok || of != version {
+			continue
+		}
 		var r rollout.Report
 		if err := parse(entry, &r); err != nil {
 			// One node's broken report is that node's trouble. It must not
 			// keep a rollout from its deadline, or anybody from a rollback.
 			r = rollout.Report{Why: err.Error()}
 		}
-		reports[consul.Base(entry.Key)] = r
+		reports[node] = r
 	}
 	return reports, nil
 }

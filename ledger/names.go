@@ -111,8 +111,10 @@ func (l *Ledger) DeriveNames(ctx context.Context) (bool, error) {
 		services, err = l.Services(groupCtx)
 		return err
 	})
-	group.Go(func() (err error) {
-		replicas, err = replica.List(groupCtx, l.Consul, l.Keys.Env)
+	group.Go(func() error {
+		// A name server that isn't seen would be left without its address.
+		entries, err := l.Consul.ServiceWhole(groupCtx, replica.Service)
+		replicas = replica.FromHealth(entries, l.Keys.Env)
 		return err
 	})
 	if err := group.Wait(); err != nil {

@@ -30,6 +30,7 @@ const (
 	UseRollout  UseKind = "rollout"  // it is being rolled out
 	UseFormer   UseKind = "former"   // it was live when the current or last rollout began
 	UseStaged   UseKind = "staged"   // nodes have fetched it, or fetch it
+	UseNext     UseKind = "next"     // it is live in the environment before this one
 )
 
 // Use says where a release is in use.
@@ -65,6 +66,8 @@ func (u Use) String() string {
 		return "live before the last rollout"
 	case UseStaged:
 		return "staged (" + nodes + ")"
+	case UseNext:
+		return "live in the environment before"
 	}
 	return string(u.Kind)
 }
@@ -85,6 +88,7 @@ type inUse struct {
 	record   *rollout.Record
 	pools    map[string]pools.Pool
 	staged   map[string][]string // nodes by version
+	next     string              // the SHA-256 of what comes from the environment before
 }
 
 // Published lists a service's releases with their uses, the newest first. It
@@ -136,12 +140,18 @@ func (l *Ledger) inUse(ctx context.Context, service string) (inUse, error) {
 		return err
 	})
 	group.Go(func() error {
-		folder := l.Keys.AllStagings(service)
-		entries, err := l.Consul.ListWhole(ctx, folder)
+		entries, err := l.Consul.ListWhole(ctx, l.Keys.Stagings(service))
 		for _, entry := range entries {
-			if version, node, ok := strings.Cut(strings.TrimPrefix(entry.Key, folder), "/"); ok {
+			if node, version, ok := l.Keys.SplitStaging(service, entry.Key); ok {
 				u.staged[version] = append(u.staged[version], node)
 			}
+		}
+		return err
+	})
+	group.Go(func() error {
+		e, err := l.Eligible(ctx, service)
+		if e != nil {
+			u.next = e.Release
 		}
 		return err
 	})
@@ -183,6 +193,9 @@ func (u inUse) of(m artifact.Manifest) []Use {
 	}
 	if staged := u.staged[m.Version]; len(staged) > 0 {
 		uses = append(uses, Use{Kind: UseStaged, Nodes: staged})
+	}
+	if u.next == m.SHA256 && len(uses) == 0 {
+		uses = append(uses, Use{Kind: UseNext})
 	}
 	return uses
 }

@@ -107,15 +107,19 @@ func (o *Of) Holders(ctx context.Context, m artifact.Manifest) ([]swarm.Member, 
 // nodes are those that have or want an artifact, with whether they have all of
 // it.
 func (o *Of) nodes(ctx context.Context, m artifact.Manifest) (map[string]bool, error) {
-	reports, err := o.consul.List(ctx, o.keys.Stagings(m.Service, m.Version))
+	reports, err := o.consul.List(ctx, o.keys.Stagings(m.Service))
 	if err != nil {
 		return nil, err
 	}
 	has := make(map[string]bool, len(reports))
 	for _, entry := range reports {
+		node, version, ok := o.keys.SplitStaging(m.Service, entry.Key)
+		if !ok || version != m.Version {
+			continue
+		}
 		var r rollout.Report
 		if json.Unmarshal(entry.Value, &r) == nil {
-			has[consul.Base(entry.Key)] = r.State != rollout.Fetching && r.State != rollout.Broken
+			has[node] = r.State != rollout.Fetching && r.State != rollout.Broken
 		}
 	}
 	running, err := pools.Read(ctx, o.consul, m.Service)

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/consul/api"
 	"golang.org/x/mod/semver"
 
+	"switchd/acl"
 	"switchd/consul"
 	"switchd/replica"
 )
@@ -22,46 +24,63 @@ const testedConsul = "v1.22"
 // died in the middle.
 const sessionTTL = consul.MinSessionTTL
 
-// catalog looks at Consul, and at the rights that docs/OPERATING.md names for
-// an agent: each is tried by a call that changes nothing.
+// catalog looks at Consul, and at the rights that package acl grants to an
+// agent: each is tried by a call that changes nothing.
 func catalog(ctx context.Context, needs Needs) []Finding {
 	client := needs.Consul
 	self, err := about(ctx, client)
 	switch {
 	case errors.Is(err, consul.ErrDenied):
-		return []Finding{reach(client, nil), right(fmt.Sprintf("agent %q { policy = \"read\" }", orHost(needs.Node)), err)}
+		return []Finding{reach(client, nil), right(acl.Rule{Resource: "agent", Name: orHost(needs.Node), Access: acl.Read}, err)}
 	case err != nil:
 		return []Finding{reach(client, err)}
 	}
-	node := self.Config.NodeName
-	if needs.Node != "" {
-		node = needs.Node
+	findings := []Finding{reach(client, nil), version(self.Config.Version)}
+	if needs.Env == "" {
+		return findings
 	}
-	keys := consul.Keys{Env: needs.Env}
+	node := cmp.Or(needs.Node, self.Config.NodeName)
+	policy, err := acl.For(acl.Grant{Role: acl.Agent, Env: needs.Env, Nodes: []string{node}, Services: needs.Services})
+	if err != nil {
+		return append(findings, untold("Consul's rights", "names that rules can be made for", "", err))
+	}
+	if len(needs.Services) == 0 {
+		findings = append(findings, untold("Consul's rights to services", "", "name the services that this node is to run behind `agent check`",
+			fmt.Errorf("the token sees none that %s is in a pool of", node)))
+	}
 	nodes := seesNode(ctx, client, self.Config.NodeName)
-	findings := []Finding{
-		reach(client, nil),
-		version(self.Config.Version),
-		right(fmt.Sprintf("agent %q { policy = \"read\" }", self.Config.NodeName), nil),
-		right(`node_prefix "" { policy = "read" }`, nodes),
-		right(fmt.Sprintf("session %q { policy = \"write\" }", self.Config.NodeName), makesSession(ctx, client)),
-	}
-	if nodes == nil { // Who sees no node sees no service on it either.
-		findings = append(findings, right(fmt.Sprintf("service %q { policy = \"read\" }", replica.Service), seesReplicas(ctx, client)))
-	}
-	if needs.Env != "" {
-		_, err := client.Get(ctx, keys.Environment())
-		findings = append(findings, right(fmt.Sprintf("key_prefix %q { policy = \"read\" }", keys.Prefix()), err))
-		for _, prefix := range []string{keys.Prefix() + "staging/", keys.Prefix() + "slots/"} {
-			findings = append(findings, right(fmt.Sprintf("key_prefix %q { policy = \"write\" }", prefix), writesKey(ctx, client, prefix+".preflight")))
+	for _, rule := range policy.Rules {
+		if rule.Resource == "service" && rule.Access == acl.Read && nodes != nil {
+			continue // Who sees no node sees no service on it either.
 		}
-		own := keys.Prefix() + "agents/" + node
-		findings = append(findings, right(fmt.Sprintf("key %q { policy = \"write\" }", own), writesKey(ctx, client, own)))
-	}
-	for _, service := range needs.Services {
-		findings = append(findings, right(fmt.Sprintf("service %q { policy = \"write\" }", service), writesService(ctx, client, self.Config.NodeName, service)))
+		findings = append(findings, right(rule, try(ctx, client, self.Config.NodeName, rule, nodes)))
 	}
 	return findings
+}
+
+// try tries what a rule allows. Whether nodes are seen is known already.
+func try(ctx context.Context, client *consul.Client, node string, rule acl.Rule, nodes error) error {
+	key := rule.Name
+	switch rule.Resource {
+	case "agent":
+		return nil // It has told its name.
+	case "node_prefix":
+		return nodes
+	case "session":
+		return makesSession(ctx, client)
+	case "service":
+		if rule.Access == acl.Read {
+			return seesReplicas(ctx, client)
+		}
+		return writesService(ctx, client, node, rule.Name)
+	case "key_prefix":
+		key += ".preflight"
+	}
+	if rule.Access == acl.Write {
+		return writesKey(ctx, client, key)
+	}
+	_, err := client.Get(ctx, key)
+	return err
 }
 
 // orHost is the node's name, or what Consul calls a node by default.
@@ -120,8 +139,11 @@ func version(have string) Finding {
 
 // right is the finding of one rule of the token's policy. An error of another
 // kind than ErrDenied tells nothing of the right.
-func right(rule string, err error) Finding {
-	f := Finding{What: "Consul's rights: " + rule[:strings.LastIndex(rule, " {")], Need: rule, Fix: "add to the policy of the agent's token: " + rule}
+func right(rule acl.Rule, err error) Finding {
+	f := Finding{
+		What: fmt.Sprintf("Consul's rights: %s %q", rule.Resource, rule.Name), Need: rule.String(),
+		Fix: "add to the policy of the agent's token: " + rule.String(),
+	}
 	switch {
 	case err == nil:
 		return ok(f.What, "granted")

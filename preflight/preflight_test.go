@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"switchd/acl"
 	"switchd/consul"
 	"switchd/preflight"
 	"switchd/testenv/devconsul"
@@ -141,28 +142,21 @@ func TestCheck_SaysThatConsulIsAway(t *testing.T) {
 	}
 }
 
-// rules are those of an agent on the node "server" in docs/OPERATING.md.
+// rules are those of an agent on the node "server".
 func rules(t *testing.T) []string {
 	t.Helper()
-	page, err := os.ReadFile("../docs/OPERATING.md")
+	policy, err := acl.For(acl.Grant{Role: acl.Agent, Env: "prod", Nodes: []string{"server"}, Services: []string{"web"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(page), "    # agent on node web-b1, for the service web\n")
-	if !found {
-		t.Fatal("docs/OPERATING.md has no rights for an agent")
-	}
 	var out []string
-	for line := range strings.Lines(section) {
-		if strings.TrimSpace(line) == "" {
-			break
-		}
-		out = append(out, strings.ReplaceAll(strings.TrimSpace(line), "web-b1", "server"))
+	for _, rule := range policy.Rules {
+		out = append(out, rule.String())
 	}
 	return out
 }
 
-func TestCheck_TriesEachRightThatTheDocumentationNames(t *testing.T) {
+func TestCheck_TriesEachRightOfAnAgent(t *testing.T) {
 	t.Parallel()
 	const manager = "3f2b1c9a-5d7e-4a8b-9c6d-0e1f2a3b4c5d"
 	server := devconsul.Start(t, map[string]any{"acl": map[string]any{
@@ -221,13 +215,12 @@ func TestCheck_TriesEachRightThatTheDocumentationNames(t *testing.T) {
 		t.Fatalf("with all rights these are missing: %+v", missing)
 	}
 	for i, rule := range all {
-		words := strings.Join(strings.Fields(rule), " ")
 		missing := check(slices.Delete(slices.Clone(all), i, i+1))
 		if len(missing) != 1 {
-			t.Errorf("without %s these are missing: %+v", words, missing)
+			t.Errorf("without %s these are missing: %+v", rule, missing)
 			continue
 		}
-		wantLevel(t, missing[0], preflight.Missing, "denied", "add to the policy of the agent's token: "+words)
+		wantLevel(t, missing[0], preflight.Missing, "denied", "add to the policy of the agent's token: "+rule)
 	}
 	if missing := check(nil); len(missing) != 1 || missing[0].Level != preflight.Missing {
 		t.Errorf("without any right: %+v", missing)

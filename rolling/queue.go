@@ -23,12 +23,15 @@ type reported struct {
 // reportsOf reads the reports of one rollout, in the order in which they came;
 // ties by name. They are bound to sessions, so a dead agent's goes away by
 // itself.
-func reportsOf(entries []consul.Entry, want Want) []reported {
+func reportsOf(keys consul.Keys, service string, entries []consul.Entry, want Want) []reported {
 	var all []reported
 	for _, e := range entries {
-		r := reported{node: consul.Base(e.Key), created: e.Created}
-		if json.Unmarshal(e.Value, &r.Report) == nil && r.Rollout == want.Reason {
-			all = append(all, r)
+		node, version, ok := keys.SplitStaging(service, e.Key)
+		if !ok || version != want.Version {
+			continue
+		}
+		if report, ok := reportOf(e, want); ok {
+			all = append(all, reported{node: node, created: e.Created, Report: report})
 		}
 	}
 	slices.SortFunc(all, func(a, b reported) int {
@@ -37,10 +40,17 @@ func reportsOf(entries []consul.Entry, want Want) []reported {
 	return all
 }
 
+// reportOf reads an entry; false: it is no report of the rollout.
+func reportOf(entry consul.Entry, want Want) (rollout.Report, bool) {
+	var r rollout.Report
+	err := json.Unmarshal(entry.Value, &r)
+	return r, err == nil && r.Rollout == want.Reason
+}
+
 // waits tells whether an entry is the report of a node that waits for its turn.
 func waits(entry consul.Entry, want Want) bool {
-	reports := reportsOf([]consul.Entry{entry}, want)
-	return len(reports) == 1 && (reports[0].State == rollout.Staged || reports[0].State == rollout.Waiting)
+	r, ok := reportOf(entry, want)
+	return ok && (r.State == rollout.Staged || r.State == rollout.Waiting)
 }
 
 // turn is what a look at the queue comes to.

@@ -13,13 +13,16 @@ import (
 	"switchd/spec"
 )
 
+// queueKeys are those of the environment in which the reports are.
+var queueKeys = consul.Keys{Env: "test"} //nolint:gochecknoglobals // a constant
+
 // filed is a report as Consul has it.
 func filed(node string, created uint64, r rollout.Report) consul.Entry {
 	value, err := json.Marshal(r)
 	if err != nil {
 		panic(err)
 	}
-	return consul.Entry{Key: "switchd/test/staging/web/2/" + node, Created: created, Value: value}
+	return consul.Entry{Key: queueKeys.Staging("web", "2", node), Created: created, Value: value}
 }
 
 func TestReportsOf_AreInTheOrderOfStaging(t *testing.T) {
@@ -28,16 +31,19 @@ func TestReportsOf_AreInTheOrderOfStaging(t *testing.T) {
 	entries := []consul.Entry{
 		filed("late", 90, report(rollout.Staged)), filed("b", 20, report(rollout.Waiting)), filed("a", 20, report(rollout.Staged)),
 		filed("first", 10, report(rollout.Waiting)), filed("other", 5, rollout.Report{Rollout: "r0", State: rollout.Staged}),
-		{Key: "switchd/test/staging/web/2/torn", Created: 6, Value: []byte("{")},
+		{Key: queueKeys.Staging("web", "2", "torn"), Created: 6, Value: []byte("{")},
+		{Key: queueKeys.Staging("web", "1", "b"), Created: 1, Value: filed("b", 1, report(rollout.Staged)).Value},
+		// Below its own node's folder an agent may write what it likes.
+		{Key: queueKeys.StagingsBy("web", "liar") + "b/2", Created: 2, Value: filed("b", 2, report(rollout.Staged)).Value},
 	}
 	var got []string
-	for _, r := range reportsOf(entries, Want{Reason: "r1"}) {
+	for _, r := range reportsOf(queueKeys, "web", entries, Want{Reason: "r1", Version: "2"}) {
 		got = append(got, r.node)
 	}
 	if want := []string{"first", "a", "b", "late"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if consul.Base(entries[0].Key) != "late" {
+	if entries[0].Created != 90 {
 		t.Error("the entries that were given are in another order now")
 	}
 }

@@ -35,14 +35,14 @@ func (u *unit) roll(ctx context.Context, session *consul.Session, want Want) tim
 	}
 	begun := true
 	if want.Report {
-		reports, err := u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service, want.Version))
+		reports, err := u.agent.Consul.List(ctx, u.agent.Keys.Stagings(u.service))
 		if err != nil {
 			return u.later(ctx, "read the queue", err)
 		}
-		t := lookAt(reportsOf(reports, want), u.agent.Node, u.pool, s.Roll, limit)
+		t := lookAt(reportsOf(u.agent.Keys, u.service, reports, want), u.agent.Node, u.pool, s.Roll, limit)
 		limit, begun = t.limit, t.begun
 		if t.hold != "" {
-			u.await(ctx, u.agent.Keys.Stagings(u.service, want.Version))
+			u.await(ctx, u.agent.Keys.Stagings(u.service))
 			u.say(ctx, session, want, rollout.Waiting, t.hold)
 			return recheckEvery
 		}

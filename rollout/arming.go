@@ -32,17 +32,24 @@ func (p *plan) arm() (Decision, bool) {
 	return d, true
 }
 
-// besides is a phase's next step along with what the arming asks for, which
-// interrupts nothing: a look at whatever answers for the name and, when that
-// has passed, the note of it.
+// besides is a phase's next step along with what goes on beside it: what gates
+// look at, and what the arming asks for, which interrupts nothing: a look at
+// whatever answers for the name and, when that has passed, the note of it.
 func (p *plan) besides(step func() Decision) Decision {
-	noted := p.settle()
+	if p.settle() {
+		p.news = "take note of the armed name"
+	}
 	d := step()
-	switch {
-	case noted && (d.Change == nil || d.Change.Minor):
-		d.Change = p.commit("take note of the armed name").Change
-	case p.unproved():
+	d.Jobs, d.Wake = append(d.Jobs, p.look...), earlier(d.Wake, p.wake)
+	if p.unproved() {
 		d.Jobs = append(d.Jobs, p.armed())
+	}
+	if p.news != "" && (d.Change == nil || d.Change.Minor) {
+		d.Change = p.commit(p.news).Change
+	}
+	if p.measured && d.Change == nil {
+		d.Change = p.commit("keep the measured share").Change
+		d.Change.Minor = true
 	}
 	return d
 }

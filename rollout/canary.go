@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"switchd/gate"
+	"switchd/spec"
 )
 
 // gated runs one gate and goes on when it passes.
@@ -15,11 +16,16 @@ func (p *plan) gated(kind JobKind, declared bool) Decision {
 	}
 	job := p.job(kind)
 	verdict := p.Jobs[job]
+	if p.goneAround(kind, string(kind), verdict) {
+		return p.enter(p.next())
+	}
 	switch verdict.Outcome {
 	case gate.Pass:
+		p.decided(string(kind), string(kind), GatePassed, verdict.Why)
 		p.record.note(p.now, string(kind)+" passed: "+verdict.Why, verdict.Evidence...)
 		return p.enter(p.next())
 	case gate.Fail:
+		p.decided(string(kind), string(kind), GateFailed, verdict.Why)
 		return p.fail(string(kind)+" failed: "+verdict.Why, verdict.Evidence...)
 	case gate.Unknown:
 	}
@@ -44,7 +50,11 @@ func (p *plan) canary() Decision {
 		return p.enter(Switching)
 	}
 	share := steps[p.record.Step]
+	label := fmt.Sprintf("%s %d", Canary, share)
 	if p.Live.Share(p.record.Pool) != share {
+		if d, held := p.hold(pointWeight(share), p.Spec.GatesAt(spec.PointWeight)); held {
+			return d
+		}
 		if err := p.canServe(p.Pools, p.record.Target()); err != nil {
 			return p.wait("for the new pool: " + err.Error())
 		}
@@ -53,8 +63,15 @@ func (p *plan) canary() Decision {
 		}
 		return p.shift(share)
 	}
+	p.observe(share)
 	if p.Spec.Analysis == nil {
 		p.record.note(p.now, fmt.Sprintf("%d %% of answers lead to %s; no analysis is declared", share, p.record.Pool))
+		return p.step()
+	}
+	job := p.job(JobAnalysis)
+	job.Step = p.record.Step
+	verdict := p.Jobs[job]
+	if p.goneAround(JobAnalysis, label, verdict) {
 		return p.step()
 	}
 	// Caches still hold what they were told before, so a judgement made
@@ -65,15 +82,14 @@ func (p *plan) canary() Decision {
 		d.Wake = settled
 		return d
 	}
-	job := p.job(JobAnalysis)
-	job.Step = p.record.Step
-	verdict := p.Jobs[job]
 	found := p.record.keep(verdict.State)
 	switch verdict.Outcome {
 	case gate.Pass:
+		p.decided(string(JobAnalysis), label, GatePassed, verdict.Why)
 		p.record.note(p.now, fmt.Sprintf("analysis passed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
 		return p.step()
 	case gate.Fail:
+		p.decided(string(JobAnalysis), label, GateFailed, verdict.Why)
 		return p.fail(fmt.Sprintf("analysis failed at %d %%: %s", share, verdict.Why), verdict.Evidence...)
 	case gate.Unknown:
 	}
@@ -93,6 +109,7 @@ func (p *plan) shift(share int) Decision {
 	live.Why = fmt.Sprintf("canary of %s", p.record.Version)
 	live.Weights = map[string]int{p.record.Pool: share, p.record.From.Pool: 100 - share}
 	p.record.Generation, p.record.StepAt, p.record.Wait = live.Generation, p.now, nil
+	p.record.Observed = nil
 	p.record.note(p.now, fmt.Sprintf("%d %% of answers lead to %s", share, p.record.Pool), p.healthFacts()...)
 	d := p.commit(fmt.Sprintf("give %s %d %%", p.record.Pool, share))
 	d.Change.Live, d.Change.Ready = live, p.targetServes()

@@ -164,6 +164,7 @@ func (d *driver) keepJobs(ctx context.Context, want []Job, s Situation) {
 		if !slices.Contains(want, job) {
 			stop()
 			delete(d.stops, job)
+			d.drop(job)
 		}
 	}
 	for _, job := range want {
@@ -191,8 +192,11 @@ func (d *driver) do(ctx context.Context, job Job, s Situation) {
 	for ctx.Err() == nil {
 		s = d.latest(job, s)
 		verdict := d.engine.World.Run(ctx, job, s, func(v gate.Verdict) { d.report(ctx, job, v) })
+		if job.Kind.watches() {
+			verdict.Outcome = gate.Unknown // nobody is looking now
+		}
 		d.report(ctx, job, verdict)
-		if verdict.Outcome == gate.Pass || verdict.Outcome == gate.Fail && !job.Kind.untilPassed() {
+		if verdict.Outcome == gate.Pass || verdict.Outcome == gate.Fail && !job.Kind.untilPassed() && !job.Kind.watches() {
 			return
 		}
 		select {
@@ -214,7 +218,7 @@ func (d *driver) latest(job Job, s Situation) Situation {
 	d.mu.Lock()
 	state := d.verdicts[job].State
 	d.mu.Unlock()
-	if s.Record != nil && state != nil {
+	if s.Record != nil && state != nil && job.Kind == JobAnalysis {
 		record := *s.Record
 		record.Evidence = state
 		s.Record = &record
@@ -233,6 +237,16 @@ func (d *driver) report(ctx context.Context, job Job, v gate.Verdict) {
 	case d.wake <- struct{}{}:
 	default:
 	}
+}
+
+// drop forgets what a job has said that only says what is so now.
+func (d *driver) drop(job Job) {
+	if !job.Kind.watches() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.verdicts, job)
 }
 
 // forget drops the verdicts of a rollout that has ended.

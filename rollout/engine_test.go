@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,9 @@ type memory struct {
 	runs    map[rollout.JobKind]int
 	running map[rollout.JobKind]bool
 	job     func(ctx context.Context, kind rollout.JobKind, run int) gate.Verdict
+	// watch is what a gate's job does; nil: there is none. gates declares it.
+	watch func(ctx context.Context, run int, report func(gate.Verdict)) gate.Verdict
+	gates func(*spec.Service)
 	// judge is the analysis, given what was found before; nil: there is none.
 	judge func(job rollout.Job, found json.RawMessage, report func(gate.Verdict)) gate.Verdict
 }
@@ -66,6 +70,9 @@ func (m *memory) Run(ctx context.Context, job rollout.Job, s rollout.Situation, 
 		defer m.mu.Unlock()
 		m.running[job.Kind] = false
 	}()
+	if job.Kind == rollout.JobGate {
+		return m.watch(ctx, run, report)
+	}
 	if job.Kind == rollout.JobAnalysis {
 		return m.judge(job, s.Record.Evidence, report)
 	}
@@ -98,6 +105,9 @@ func drive(t *testing.T, m *memory, look func(t *testing.T)) {
 		},
 		Live: live, Released: true, Members: map[string][]rollout.Member{}, Pools: map[string]pools.Pool{},
 		Reports: map[string]rollout.Report{"green": {Rollout: "r", Pool: spec.Green, State: rollout.Staged}},
+	}
+	if m.gates != nil {
+		m.gates(&m.s.Spec)
 	}
 	if m.judge != nil {
 		m.s.Spec.Analysis, m.s.Spec.Weights = &spec.Analysis{}, []int{5, 50}
@@ -301,6 +311,125 @@ func TestEngine_GivesAnAnalysisWhatItFoundBefore(t *testing.T) {
 			synctest.Wait()
 			if record, _, _, _ := m.now(); looks != 12 || string(record.Evidence) != "12" || record.Phase != rollout.Baking {
 				t.Fatalf("%s after %d looks, with %q", record.Phase, looks, record.Evidence)
+			}
+		})
+	})
+}
+
+// TestEngine_AGateSaysWhatIsSoNow: it is looked at until the rollout has gone on,
+// also after it has passed, and again if the look ends. What it has said doesn't
+// outlast the look.
+func TestEngine_AGateSaysWhatIsSoNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		outcome := func(name string) rollout.GateOutcome {
+			record, _, _, _ := m.now()
+			for _, g := range slices.Backward(record.Gates) {
+				if g.Name == name {
+					return g.Outcome
+				}
+			}
+			return ""
+		}
+		m.watch = func(ctx context.Context, run int, report func(gate.Verdict)) gate.Verdict {
+			switch run {
+			case 1: // passes while the approval is missing, and then ends by itself
+				report(gate.Passed("silent"))
+				time.Sleep(time.Minute)
+				return gate.Passed("said at its end")
+			case 2: // is lost again before the approval comes
+				if got := outcome("quiet"); got != rollout.GateWaits {
+					t.Errorf("quiet %s between two looks", got)
+				}
+				report(gate.Passed("silent"))
+				time.Sleep(time.Minute)
+				report(gate.Undecided("it fires"))
+				time.Sleep(10 * time.Minute)
+				report(gate.Passed("silent again"))
+			}
+			return until(ctx)
+		}
+		m.job = func(ctx context.Context, kind rollout.JobKind, _ int) gate.Verdict {
+			if kind == rollout.JobDrain {
+				return until(ctx)
+			}
+			return gate.Passed("well")
+		}
+		hold := spec.Hold{At: []string{spec.PointSwitch}, Deadline: spec.Deadline{After: spec.Duration(time.Hour), Then: spec.ThenHalt}}
+		m.gates = func(s *spec.Service) {
+			s.Silences = []spec.Silence{{Hold: hold, Name: "quiet"}}
+			s.Approvals = []spec.Approval{{Hold: hold, Name: "owner"}}
+		}
+		drive(t, m, func(t *testing.T) {
+			t.Helper()
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			if got := outcome("quiet"); got != rollout.GatePassed {
+				t.Fatalf("quiet %s in its first look", got)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := outcome("quiet"); got != rollout.GatePassed {
+				t.Fatalf("quiet %s in its second look", got)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			m.mu.Lock()
+			m.s.Consents = []rollout.Consent{{Rollout: "r", Gate: "owner", Who: "a", At: time.Now()}}
+			m.mu.Unlock()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if record, live, _, _ := m.now(); live.Pool != spec.Blue || outcome("owner") != rollout.GatePassed || outcome("quiet") != rollout.GateWaits || record.Held == nil {
+				t.Fatalf("owner %s, quiet %s, live %s", outcome("owner"), outcome("quiet"), live.Side())
+			}
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			_, live, runs, running := m.now()
+			if live.Pool != spec.Green || runs[rollout.JobGate] != 2 || running[rollout.JobGate] {
+				t.Fatalf("live %s; runs %v, running %v", live.Side(), runs, running)
+			}
+		})
+	})
+}
+
+// TestEngine_NothingThatAGateHasSaidOutlastsItsLook: the rollout leaves a point
+// because a node has to stage again, and comes to it once more.
+func TestEngine_NothingThatAGateHasSaidOutlastsItsLook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{job: func(ctx context.Context, _ rollout.JobKind, _ int) gate.Verdict { return until(ctx) }}
+		m.watch = func(ctx context.Context, run int, report func(gate.Verdict)) gate.Verdict {
+			if run == 1 {
+				report(gate.Passed("silent"))
+			}
+			return until(ctx)
+		}
+		hold := spec.Hold{At: []string{spec.PointRoll}, Deadline: spec.Deadline{After: spec.Duration(time.Hour), Then: spec.ThenHalt}}
+		m.gates = func(s *spec.Service) {
+			s.Silences = []spec.Silence{{Hold: hold, Name: "quiet"}}
+			s.Approvals = []spec.Approval{{Hold: hold, Name: "owner"}}
+		}
+		report := func(state rollout.ReportState) {
+			m.mu.Lock()
+			m.s.Reports = map[string]rollout.Report{"green": {Rollout: "r", Pool: spec.Green, State: state}}
+			m.mu.Unlock()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		drive(t, m, func(t *testing.T) {
+			t.Helper()
+			report(rollout.Staged)
+			report(rollout.Fetching)
+			if record, _, runs, running := m.now(); record.Held != nil || runs[rollout.JobGate] != 1 || running[rollout.JobGate] {
+				t.Fatalf("held %+v; %v, %v", record.Held, runs, running)
+			}
+			m.mu.Lock()
+			m.s.Consents = []rollout.Consent{{Rollout: "r", Gate: "owner", Who: "a", At: time.Now()}}
+			m.mu.Unlock()
+			report(rollout.Staged)
+			if record, _, runs, _ := m.now(); record.Phase != rollout.Staging || record.Held == nil || runs[rollout.JobGate] != 2 {
+				t.Fatalf("%s, held %+v; %v", record.Phase, record.Held, runs)
 			}
 		})
 	})

@@ -6,12 +6,13 @@ import "time"
 // record.
 type GateState struct {
 	Name  string `json:"name"`
-	Kind  string `json:"kind"` // spec.GateApproval and so on, or the phase of smoke, warmup and canary
+	Kind  string `json:"kind"` // spec.GateApproval and so on, GateUpstream, or "smoke", "warmup" and "analysis"
 	Owner string `json:"owner,omitempty"`
 	// Point is where it stands: one of spec.Points; before a step of the weights
-	// with that, such as "weight 25".
+	// with that, such as "weight 25"; "converge" before the old pool is rolled.
+	// Smoke and warm-up stand at their phase, an analysis at "canary 25".
 	Point string    `json:"point"`
-	Since time.Time `json:"since"` // when the rollout came to it
+	Since time.Time `json:"since"` // when the rollout came to it, or it was lost again
 	// Until is when a window opens, or the gate's deadline; Then is what happens at
 	// that.
 	Until   time.Time   `json:"until,omitzero"`
@@ -33,6 +34,7 @@ const (
 	GateDenied   GateOutcome = "denied"
 	GateBypassed GateOutcome = "bypassed"
 	GateExpired  GateOutcome = "expired" // its deadline has passed
+	GateFailed   GateOutcome = "failed"  // of smoke, warm-up and analysis
 )
 
 // Consent is what one person says of one gate.

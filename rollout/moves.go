@@ -22,11 +22,8 @@ func (p *plan) next() Phase {
 
 // enter goes on to a phase, with its deadline.
 func (p *plan) enter(phase Phase) Decision {
-	p.record.Phase, p.record.Entered, p.record.Wait = phase, p.now, nil
+	p.record.Phase, p.record.Entered, p.record.Wait, p.record.Held = phase, p.now, nil, nil
 	p.setDeadline(string(phase))
-	if phase == Switching && len(p.Spec.Approvals) > 0 {
-		p.setDeadline("approval")
-	}
 	p.record.note(p.now, string(phase)+" began")
 	return p.commit("go on to " + string(phase))
 }
@@ -40,7 +37,7 @@ func (p *plan) setDeadline(phase string) {
 
 // end ends the rollout.
 func (p *plan) end(phase Phase, why string) {
-	p.record.Phase, p.record.Entered, p.record.Wait = phase, p.now, nil
+	p.record.Phase, p.record.Entered, p.record.Wait, p.record.Held = phase, p.now, nil, nil
 	p.record.Deadline, p.record.Then = time.Time{}, ""
 	p.record.Outcome = clip(why)
 }
@@ -97,7 +94,7 @@ func (p *plan) stop(by, why string) Decision {
 
 func (p *plan) halt(by, why string) {
 	p.record.Halt = &Halt{Phase: p.record.Phase, By: by, Why: clip(why), At: p.now}
-	p.record.Phase, p.record.Entered, p.record.Wait = Halted, p.now, nil
+	p.record.Phase, p.record.Entered, p.record.Wait, p.record.Held = Halted, p.now, nil, nil
 	p.record.Deadline, p.record.Then = time.Time{}, ""
 	p.record.note(p.now, "halted by "+by+": "+why, p.healthFacts()...)
 }
@@ -119,6 +116,7 @@ func (p *plan) wait(what string) Decision {
 }
 
 func (p *plan) waitFor(what string) Decision {
+	p.release() // it is something else that is waited for
 	then := p.record.Then
 	if then == "" {
 		then = spec.ThenHalt

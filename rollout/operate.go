@@ -2,8 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"switchd/pools"
@@ -21,7 +19,10 @@ const (
 	Busy      // another rollout runs
 	Unhealthy // the pool can't serve
 	NothingToDo
-	UnknownApproval
+	UnknownGate
+	Forbidden   // a policy forbids the version
+	NotApprover // the spec names others
+	NotEligible // the environment before this one does not let it through
 )
 
 // Refusal is an operation that was asked for and not done. Nothing was
@@ -38,8 +39,9 @@ func refuse(reason Reason, format string, args ...any) error {
 	return &Refusal{Reason: reason, Text: fmt.Sprintf(format, args...)}
 }
 
-// Promote begins a rollout of a version to the idle pool.
-func Promote(s Situation, id, version, by string, now time.Time) (*Change, error) {
+// Promote begins a rollout of a version to the idle pool, which goes around the
+// gates that are bypassed.
+func Promote(s Situation, id, version, by string, now time.Time, bypasses ...Bypass) (*Change, error) {
 	name := s.Spec.Name
 	if r := s.Record; r != nil && !r.Phase.Ended() {
 		hint := "wait for its end, or `switchd rollback " + name + "`"
@@ -47,6 +49,13 @@ func Promote(s Situation, id, version, by string, now time.Time) (*Change, error
 			hint = "`switchd resume " + name + "` or `switchd rollback " + name + "` first"
 		}
 		return nil, refuse(Busy, "%s %s is being rolled out to %s (phase %s, begun by %s); %s", name, r.Version, r.Pool, r.Phase, r.By, hint)
+	}
+	if err := s.permits(version); err != nil {
+		return nil, err
+	}
+	proven, err := s.upstream(version, by, bypasses, now.UTC())
+	if err != nil {
+		return nil, err
 	}
 	if !s.Released {
 		return nil, refuse(UnknownVersion, "%s has no release %s; `switchd publish %s %s PATH` makes one", name, version, name, version)
@@ -70,7 +79,19 @@ func Promote(s Situation, id, version, by string, now time.Time) (*Change, error
 	p := plan{Situation: s, record: record, now: now}
 	p.setDeadline(string(Queued))
 	record.note(now, fmt.Sprintf("promoted by %s: %s to %s; live is %s", by, version, pool, s.Live.Side()))
-	return &Change{Record: record, Saw: s.Live.Read(), What: "promote"}, nil
+	if proven != nil {
+		record.Gates = append(record.Gates, *proven)
+		record.note(now, proven.Name+": "+string(proven.Outcome), proven.Why)
+	}
+	s.Record = record
+	bypasses, err = GoAround(s, bypasses...)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bypasses {
+		record.note(now, b.words())
+	}
+	return &Change{Record: record, Saw: s.Live.Read(), Bypasses: bypasses, What: "promote"}, nil
 }
 
 // Rollback leads users back, in one write: before the switch by ending the
@@ -178,41 +199,6 @@ func Resume(s Situation, by string, now time.Time) (*Change, error) {
 	p.record.Halt, p.record.StepAt = nil, time.Time{}
 	p.record.Phase, p.record.Entered, p.record.Wait = halt.Phase, p.now, nil
 	p.setDeadline(string(halt.Phase))
-	if halt.Phase == Switching && p.record.SwitchedAt.IsZero() && len(s.Spec.Approvals) > 0 {
-		p.setDeadline("approval")
-	}
 	p.record.note(p.now, "resumed by "+by)
 	return p.commit("resume").Change, nil
-}
-
-// Approve gives a named consent. An empty name means the only one that is
-// open.
-func Approve(s Situation, name, by string, now time.Time) (*Change, error) {
-	if s.Record == nil || s.Record.Phase.Ended() {
-		return nil, refuse(NothingToDo, "no rollout of %s is under way, there is nothing to approve", s.Spec.Name)
-	}
-	var declared, open []string
-	for _, a := range s.Spec.Approvals {
-		declared = append(declared, a.Name)
-		if !s.Record.Approved(a.Name) {
-			open = append(open, a.Name)
-		}
-	}
-	switch {
-	case len(declared) == 0:
-		return nil, refuse(NothingToDo, "%s asks for no approval", s.Spec.Name)
-	case len(open) == 0:
-		return nil, refuse(NothingToDo, "%s %s has all its approvals", s.Spec.Name, s.Record.Version)
-	case name == "" && len(open) == 1:
-		name = open[0]
-	case name == "":
-		return nil, refuse(UnknownApproval, "%s waits for several approvals (%s); name one with --gate", s.Spec.Name, strings.Join(open, ", "))
-	}
-	if !slices.Contains(open, name) {
-		return nil, refuse(UnknownApproval, "%s asks for no approval %q that is open; open: %s", s.Spec.Name, name, strings.Join(open, ", "))
-	}
-	p := plan{Situation: s, record: s.Record.clone(), now: now.UTC()}
-	p.record.Approvals = append(p.record.Approvals, Approval{Name: name, By: by, At: p.now})
-	p.record.note(p.now, fmt.Sprintf("approval %s given by %s", name, by))
-	return p.commit("approve").Change, nil
 }

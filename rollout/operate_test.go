@@ -72,7 +72,7 @@ func TestRollback_EndsAFirstReleaseThatCannotBeProved(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
-		w.live, w.spec.Approvals = nil, nil
+		w.live, w.spec.Approvals, w.spec.Waits, w.spec.Windows, w.spec.Silences = nil, nil, nil, nil, nil
 		change, err := rollout.Promote(w.situation(), "r1", "v1", "test", w.now)
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestRecord_StaysSmall(t *testing.T) {
 			w.pools[spec.Green][i].Passing = false
 		}
 		first := w.record.Timeline[0]
-		for range 40 {
+		for range 20 {
 			change, err := rollout.StopRollout(w.situation(), "test", strings.Repeat("ö", 4000), w.now)
 			if err != nil {
 				t.Fatal(err)

@@ -29,6 +29,16 @@ type plan struct {
 
 	record *Record
 	now    time.Time
+
+	// look are the jobs of gates and of the measured share; they go on beside
+	// whatever the phase wants.
+	look []Job
+	// news is what is to be written in any case, wake when to plan again at
+	// the latest.
+	news string
+	wake time.Time
+	// measured tells that the measured share is another one.
+	measured bool
 }
 
 func (p *plan) decide() Decision {
@@ -39,6 +49,14 @@ func (p *plan) decide() Decision {
 		return p.keepHalted()
 	}
 	if d, collapsed := p.collapse(); collapsed {
+		return d
+	}
+	if p.record.SwitchedAt.IsZero() {
+		if err := p.permits(p.record.Version); err != nil {
+			return p.fail(err.Error())
+		}
+	}
+	if d, refused := p.refused(); refused {
 		return d
 	}
 	if !p.record.Deadline.IsZero() && !p.now.Before(p.record.Deadline) {
@@ -124,6 +142,9 @@ func (p *plan) expire() Decision {
 		missing = p.record.Wait.For
 	}
 	why := fmt.Sprintf("%s took longer than %s: %s", p.record.Phase, p.record.Deadline.Sub(p.record.Entered).Round(time.Second), missing)
+	if p.record.Held != nil {
+		why = p.runOut()
+	}
 	switch p.record.Then {
 	case spec.ThenContinue:
 		if p.record.Phase == Draining {
@@ -134,7 +155,7 @@ func (p *plan) expire() Decision {
 		if p.record.SwitchedAt.IsZero() {
 			return p.fail(why)
 		}
-		if p.canServe(p.Pools, p.record.From) == nil {
+		if p.canGoBack() {
 			return p.back(why)
 		}
 		why += "; a rollback is not possible, the old pool can't serve"

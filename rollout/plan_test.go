@@ -44,7 +44,8 @@ func TestPlan_KeepsItsPromisesInEveryHistory(t *testing.T) {
 			"rollback": func(*rapid.T) { operate(rollout.Rollback(w.situation(), "test", "", w.now)) },
 			"halt":     func(*rapid.T) { operate(rollout.StopRollout(w.situation(), "test", "", w.now)) },
 			"resume":   func(*rapid.T) { operate(rollout.Resume(w.situation(), "test", w.now)) },
-			"approve":  func(*rapid.T) { operate(rollout.Approve(w.situation(), "", "test", w.now)) },
+			"approve":  w.consent,
+			"bypass":   w.bypass,
 			"agents":   w.agents,
 			"time": func(t *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 700).Draw(t, "seconds")) * time.Second)
@@ -52,6 +53,9 @@ func TestPlan_KeepsItsPromisesInEveryHistory(t *testing.T) {
 			"gates": func(t *rapid.T) {
 				for _, kind := range []rollout.JobKind{rollout.JobSmoke, rollout.JobWarmup, rollout.JobAnalysis, rollout.JobProof, rollout.JobDrain} {
 					w.gates[kind] = outcome.Draw(t, string(kind))
+				}
+				for _, g := range w.spec.Gates() {
+					w.lookouts[g.Name] = outcome.Draw(t, g.Name)
 				}
 			},
 			"node": w.breakNode,
@@ -103,6 +107,7 @@ func runWith(t *rapid.T, phase rollout.Phase, edit func(*world)) *world {
 	w := newWorld(t)
 	edit(w)
 	w.spec.Weights, w.spec.Analysis, w.spec.Approvals = []int{5}, &spec.Analysis{}, nil
+	w.spec.Waits, w.spec.Windows, w.spec.Silences = nil, nil, nil
 	w.live = (*pools.Live)(nil).Next("test", w.now)
 	w.live.Service, w.live.Pool, w.live.Version = "web", spec.Blue, "v0"
 	change, err := rollout.Promote(w.situation(), "r1", "v1", "test", w.now)

@@ -93,13 +93,20 @@ type Record struct {
 	// seen to give it the short TTL.
 	Settled time.Time `json:"settled,omitzero"`
 	// Below is since when the pool that users are on is below its quorum.
-	Below      time.Time  `json:"below,omitzero"`
-	SwitchedAt time.Time  `json:"switched_at,omitzero"`
-	ProvedAt   time.Time  `json:"proved_at,omitzero"`
-	Halt       *Halt      `json:"halt,omitempty"`
-	Approvals  []Approval `json:"approvals,omitempty"`
-	// Gates are those of the spec that the rollout has come to, in that order.
+	Below      time.Time `json:"below,omitzero"`
+	SwitchedAt time.Time `json:"switched_at,omitzero"`
+	ProvedAt   time.Time `json:"proved_at,omitzero"`
+	Halt       *Halt     `json:"halt,omitempty"`
+	// Approvals are what former versions of switchd have written where there are
+	// consents now. They count.
+	Approvals []Approval `json:"approvals,omitempty"`
+	// Gates are those that the rollout has come to, the newest of them, in that
+	// order.
 	Gates []GateState `json:"gates,omitempty"`
+	// Held tells that the rollout stands at a point whose gates don't all pass.
+	// Deadline and Then are those of the gate that runs out first, then; both are
+	// zero while nothing but windows is waited for.
+	Held *Held `json:"held,omitempty"`
 	// Train is the train that has begun the rollout, if one has.
 	Train string `json:"train,omitempty"`
 	// Observed is what share of the users the new pool was measured to have.
@@ -122,6 +129,15 @@ type Wait struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
 	Then  string    `json:"then"`
+}
+
+// Held says at which point a rollout is held.
+type Held struct {
+	Point string    `json:"point"` // as GateState has it
+	Since time.Time `json:"since"`
+	// Left is what was left of the phase's own time, which runs on when the
+	// gates pass; 0: the phase has no deadline.
+	Left time.Duration `json:"left,omitempty"`
 }
 
 // Halt says who stopped a rollout, where and why.
@@ -157,8 +173,10 @@ type Event struct {
 // Bounds of what a record keeps. Consul takes 512 KiB a transaction, in which
 // the record of an ended rollout stands twice, in base64, its evidence once.
 const (
-	maxTimeline = 120 << 10 // bytes
+	maxTimeline = 104 << 10 // bytes
 	maxEvidence = 96 << 10  // bytes
+	maxGates    = 24 << 10  // bytes
+	maxStates   = 100       // of gates
 	maxFacts    = 20
 	maxText     = 500 // bytes
 )
@@ -223,12 +241,14 @@ func (r *Record) keep(state json.RawMessage) bool {
 }
 
 // clip bounds a text, between two characters.
-func clip(text string) string {
-	if len(text) <= maxText {
+func clip(text string) string { return clipTo(text, maxText) }
+
+func clipTo(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
 	const ellipsis = "…"
-	end := maxText - len(ellipsis)
+	end := most - len(ellipsis)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
@@ -241,6 +261,11 @@ func (r *Record) clone() *Record {
 	c := *r
 	c.Members, c.LeftOut = slices.Clone(r.Members), slices.Clone(r.LeftOut)
 	c.Approvals, c.Timeline = slices.Clone(r.Approvals), slices.Clone(r.Timeline)
+	c.Gates = slices.Clone(r.Gates)
+	if r.Held != nil {
+		h := *r.Held
+		c.Held = &h
+	}
 	if r.Wait != nil {
 		w := *r.Wait
 		c.Wait = &w
@@ -252,9 +277,10 @@ func (r *Record) clone() *Record {
 	return &c
 }
 
-// Approved tells whether the named consent was given.
+// Approved tells whether the named approval has passed somewhere.
 func (r *Record) Approved(name string) bool {
-	return slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Name == name })
+	return slices.ContainsFunc(r.Approvals, func(a Approval) bool { return a.Name == name }) ||
+		slices.ContainsFunc(r.Gates, func(g GateState) bool { return g.Name == name && g.Outcome == GatePassed })
 }
 
 // Target is where the rollout leads.

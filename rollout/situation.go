@@ -28,6 +28,10 @@ type Situation struct {
 	// Consents and Bypasses are what people have said of this rollout's gates.
 	Consents []Consent
 	Bypasses []Bypass
+	// Eligible is what is known of the environment before this one, while no
+	// rollout is under way; nil: there is none, or releases need not have been in
+	// it.
+	Eligible *Eligibility
 	// Jobs are the verdicts so far. One that has not decided is unknown and
 	// says what is missing.
 	Jobs map[Job]gate.Verdict
@@ -141,6 +145,11 @@ const (
 // what was written already, and what doesn't show it yet must be waited for.
 func (k JobKind) untilPassed() bool { return k == JobArmed || k == JobProof }
 
+// watches tells whether a job says what is so now, for as long as it is under
+// way: a gate may be lost again until the rollout has gone on, and then nothing
+// of what was seen counts any more.
+func (k JobKind) watches() bool { return k == JobGate || k == JobShare }
+
 // Decision is what a plan says is to be done now.
 type Decision struct {
 	// Change is to be committed, all or nothing; nil: nothing is to be
@@ -158,6 +167,8 @@ type Decision struct {
 type Change struct {
 	Record *Record
 	Live   *pools.Live // nil: stays
+	// Bypasses are written along, each under its person's name.
+	Bypasses []Bypass
 	// Saw is the index of the live record that the change was made on; a
 	// change that leaves the live record alone is held to it nevertheless.
 	Saw uint64

@@ -50,3 +50,34 @@ func TestRecord_HoldsItsBoundWhateverIsWrittenIntoIt(t *testing.T) {
 		t.Errorf("only %d events are kept", len(s.Record.Timeline))
 	}
 }
+
+// TestRecord_KeepsTheNewestGates, as many as there is room for.
+func TestRecord_KeepsTheNewestGates(t *testing.T) {
+	t.Parallel()
+	s := stagingOf(rollout.Switching, map[string]rollout.Report{})
+	s.Spec.Approvals = []spec.Approval{{Hold: spec.Hold{At: []string{spec.PointSwitch}}, Name: "owner", MinApprovers: 100}}
+	for i := range 30 {
+		s.Consents = append(s.Consents, rollout.Consent{Rollout: "r", Gate: "owner", Who: fmt.Sprint(i), By: strings.Repeat(`"<`, 4)})
+	}
+	at := s.Record.Entered
+	for range 150 {
+		at = at.Add(time.Second)
+		s.Record = rollout.Plan(s, at).Change.Record
+		change, err := rollout.StopRollout(s, "somebody", "", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Record = change.Record
+		if change, err = rollout.Resume(s, "somebody", at.Add(time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		s.Record = change.Record
+	}
+	text, err := json.Marshal(s.Record.Gates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Record.Gates); n < 10 || n > 100 || len(text) > 24<<10 || !s.Record.Gates[n-1].Since.Equal(at) {
+		t.Errorf("%d gates in %d bytes are kept, the last one of %s", n, len(text), s.Record.Gates[n-1].Since)
+	}
+}

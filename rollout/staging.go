@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"switchd/spec"
 )
 
 func (p *plan) queued() Decision {
@@ -51,6 +53,9 @@ func (p *plan) staging() Decision {
 			list(missing), p.record.Version, len(staged), len(p.Members[p.record.Pool]), p.reasons(missing)))
 	case len(staged) < quorum:
 		return p.wait(fmt.Sprintf("for nodes of pool %s: %d of its quorum of %d are there (away: %s)", p.record.Pool, len(staged), quorum, list(away)))
+	}
+	if d, held := p.hold(spec.PointRoll, p.Spec.GatesAt(spec.PointRoll)); held {
+		return d
 	}
 	p.record.Members, p.record.LeftOut = staged, slices.Concat(away, broken, stuck)
 	if len(away) > 0 {

@@ -7,18 +7,12 @@ import (
 	"switchd/spec"
 )
 
-// switching makes the switch, once everything that must hold before does, and
-// then waits for the proof.
+// switching makes the switch, once everything that must hold before does, waits
+// for the proof, and then for what must hold before the old pool is touched.
 func (p *plan) switching() Decision {
 	if p.record.SwitchedAt.IsZero() {
-		var open []string
-		for _, a := range p.Spec.Approvals {
-			if !p.record.Approved(a.Name) {
-				open = append(open, a.Name)
-			}
-		}
-		if len(open) > 0 {
-			return p.wait("for the approval of " + list(open))
+		if d, held := p.hold(spec.PointSwitch, p.Spec.GatesAt(spec.PointSwitch)); held {
+			return d
 		}
 		if err := p.canServe(p.Pools, p.record.Target()); err != nil {
 			return p.wait("for the new pool: " + err.Error())
@@ -28,15 +22,20 @@ func (p *plan) switching() Decision {
 		}
 		return p.flip()
 	}
-	job := p.job(JobProof)
-	verdict := p.Jobs[job]
-	if verdict.Outcome != gate.Pass {
-		// A proof that "failed" is one that is still missing: the write is
-		// done, and what doesn't show it yet must be waited for.
-		return p.await(job, fmt.Sprintf("for all that are asked (%s) to answer with pool %s", p.proving(), p.record.Pool), verdict)
+	if p.record.ProvedAt.IsZero() {
+		job := p.job(JobProof)
+		verdict := p.Jobs[job]
+		if verdict.Outcome != gate.Pass {
+			// A proof that "failed" is one that is still missing: the write is
+			// done, and what doesn't show it yet must be waited for.
+			return p.await(job, fmt.Sprintf("for all that are asked (%s) to answer with pool %s", p.proving(), p.record.Pool), verdict)
+		}
+		p.record.ProvedAt = p.now
+		p.record.note(p.now, "switched: "+verdict.Why, verdict.Evidence...)
 	}
-	p.record.ProvedAt = p.now
-	p.record.note(p.now, "switched: "+verdict.Why, verdict.Evidence...)
+	if d, held := p.hold(spec.PointSwitched, p.Spec.GatesAt(spec.PointSwitched)); held {
+		return d
+	}
 	if p.record.From.Pool == "" {
 		return p.finish(p.record.Version + " is live on " + p.record.Pool + ", the service's first release")
 	}
@@ -50,7 +49,8 @@ func (p *plan) flip() Decision {
 	live.Weights, live.Previous, live.Rollout = nil, p.record.From, p.record.ID
 	live.Armed = p.Live != nil && p.Live.Armed
 	p.record.Generation, p.record.SwitchedAt, p.record.Wait = live.Generation, p.now, nil
-	// An approval may have taken its time; the proof has its own.
+	// What stood before the switch may have taken its time; the proof has its
+	// own.
 	p.setDeadline(string(Switching))
 	p.record.note(p.now, fmt.Sprintf("live record: %s → %s", p.record.From, p.record.Target()), p.healthFacts()...)
 	d := p.commit("switch to " + p.record.Pool)
@@ -76,6 +76,9 @@ func (p *plan) baking() Decision {
 		return d
 	}
 	if p.Spec.AfterBake == spec.AfterBakeUpgrade {
+		if d, held := p.hold(pointConverge, p.Spec.GatesAt(spec.PointRoll)); held {
+			return d
+		}
 		return p.enter(Converging)
 	}
 	return p.finish(fmt.Sprintf("%s is live on %s; %s stays on %s", p.record.Version, p.record.Pool, p.record.From.Pool, p.record.From.Version))

@@ -26,6 +26,14 @@ type world struct {
 	dead    map[string]bool // nodes that Consul holds for dead
 	reports map[string]rollout.Report
 	gates   map[rollout.JobKind]gate.Outcome
+	// lookouts are what the gates see that look at the world, by name.
+	lookouts map[string]gate.Outcome
+	consents map[string]rollout.Consent // by person and gate, as in Consul
+	bypasses []rollout.Bypass
+	// planned is when the last plan was made, and saw its jobs: what a gate says
+	// later does not count for it.
+	planned time.Time
+	saw     []rollout.Job
 	jobs    []rollout.Job
 	// witnesses are what answers for the service's name, each by when it took
 	// up the short TTL; zero: it still gives the long one. Those that are slow
@@ -53,6 +61,7 @@ func newWorld(t *rapid.T) *world {
 		now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), pools: map[string]pools.Pool{}, dead: map[string]bool{},
 		reports: map[string]rollout.Report{}, gates: map[rollout.JobKind]gate.Outcome{}, switches: map[string]int{},
 		witnesses: make([]time.Time, rapid.IntRange(1, 3).Draw(t, "witnesses")), proved: map[rollout.Job]bool{},
+		lookouts: map[string]gate.Outcome{}, consents: map[string]rollout.Consent{},
 	}
 	nodes := rapid.IntRange(1, 4).Draw(t, "nodes")
 	w.spec = spec.Service{
@@ -76,9 +85,7 @@ func newWorld(t *rapid.T) *world {
 	if rapid.Bool().Draw(t, "has analysis") {
 		w.spec.Analysis = &spec.Analysis{}
 	}
-	if rapid.Bool().Draw(t, "has approval") {
-		w.spec.Approvals = []spec.Approval{{Name: "owner"}}
-	}
+	w.drawGates(t)
 	for _, phase := range spec.Phases() {
 		then := rapid.SampledFrom([]string{spec.ThenHalt, spec.ThenRollback}).Draw(t, "then "+phase)
 		if phase == "draining" {
@@ -102,6 +109,10 @@ func (w *world) situation() rollout.Situation {
 	s := rollout.Situation{
 		Spec: w.spec, Record: w.record, Live: w.live, Released: true, Pools: map[string]pools.Pool{},
 		Members: map[string][]rollout.Member{}, Reports: w.reports, Jobs: map[rollout.Job]gate.Verdict{},
+		Bypasses: w.bypasses,
+	}
+	for _, c := range w.consents {
+		s.Consents = append(s.Consents, c)
 	}
 	for colour, pool := range w.pools {
 		s.Pools[colour] = slices.Clone(pool)
@@ -114,6 +125,9 @@ func (w *world) situation() rollout.Situation {
 		if job.Kind == rollout.JobArmed {
 			verdict = w.armed()
 			w.proved[job] = w.proved[job] || verdict.Outcome == gate.Pass
+		}
+		if job.Kind == rollout.JobGate {
+			verdict.Outcome = w.lookouts[job.Gate]
 		}
 		s.Jobs[job] = verdict
 	}
@@ -185,6 +199,7 @@ func (w *world) commit(t *rapid.T, change *rollout.Change) {
 		}
 		w.record = r
 		w.checkWait(t)
+		w.checkGates(t, former, change.Live)
 	}
 	if change.Live == nil {
 		w.checkArmed(t)
@@ -251,8 +266,11 @@ func (w *world) checkArmed(t *rapid.T) {
 func (w *world) checkWait(t *rapid.T) {
 	r := w.record
 	waits := !r.Phase.Ended() && r.Phase != rollout.Halted
-	if waits && r.Phase != rollout.Baking && r.Deadline.IsZero() {
+	if waits && r.Phase != rollout.Baking && r.Deadline.IsZero() && !w.awaitsWindows() {
 		t.Fatalf("phase %s has no deadline", r.Phase)
+	}
+	if r.Held != nil && (!waits || len(r.Waiting()) == 0) {
+		t.Fatalf("held at %s in phase %s by no gate: %+v", r.Held.Point, r.Phase, r.Gates)
 	}
 	if waits && !r.Deadline.IsZero() && r.Then == "" {
 		t.Fatalf("phase %s does not say what happens at its deadline", r.Phase)
@@ -273,6 +291,7 @@ func (w *world) plan(t *rapid.T) {
 	const most = 50
 	for range most {
 		before := w.record
+		w.planned, w.saw = w.now, slices.Clone(w.jobs)
 		d := rollout.Plan(w.situation(), w.now)
 		w.jobs, w.wake = d.Jobs, d.Wake
 		if d.Change == nil {
@@ -297,6 +316,7 @@ func (w *world) checkRest(t *rapid.T) {
 	if r := w.record; r != nil && !r.Phase.Ended() && r.Phase != rollout.Halted && r.Wait == nil {
 		t.Fatalf("phase %s waits in silence", r.Phase)
 	}
+	checkReason(t, w.record)
 }
 
 // agents rolls nodes as agents would: one at a time, by the quorum.

@@ -15,6 +15,7 @@ func Detail(w io.Writer, doc Document, now time.Time, opts Options) error {
 		p.service(doc.Environment, s, now)
 	}
 	p.replicas(doc.Replicas)
+	p.trains(doc, now)
 	p.undriven(doc)
 	return p.flush(w)
 }
@@ -36,6 +37,9 @@ func (p *page) service(env string, s Service, now time.Time) {
 	}
 	if s.Rollout != nil {
 		rows = append(rows, s.Rollout.rows(now)...)
+	}
+	if next := nextOf(s.Eligible, s.Live.side().Version, now); next != nil {
+		rows = append(rows, []cell{{"next", faint}, {text: next.line(now)}})
 	}
 	p.table(0, rows...)
 	p.line(0)
@@ -65,16 +69,15 @@ func (r *Rollout) rows(now time.Time) [][]cell {
 		{{"rollout", faint}, {text: fmt.Sprintf("%s to %s, begun %s ago by %s (%s)", r.Version, r.Pool, Span(now.Sub(r.Begun)), r.By, r.ID)}},
 		{{"phase", faint}, {r.Line(now), look(r.Phase)}},
 	}
-	var approvals []string
-	for _, a := range r.Approvals {
-		if a.By == "" {
-			approvals = append(approvals, a.Name+" is open")
-			continue
-		}
-		approvals = append(approvals, fmt.Sprintf("%s given by %s %s ago", a.Name, a.By, Span(now.Sub(a.At))))
+	if share := r.Share; share != nil {
+		rows = append(rows, []cell{{"share", faint}, {text: fmt.Sprintf("%d %% set, %.1f %% measured %s ago", share.Set, share.Measured, Span(now.Sub(share.At)))}})
 	}
-	if len(approvals) > 0 {
-		rows = append(rows, []cell{{"approvals", faint}, {text: strings.Join(approvals, "; ")}})
+	for i, g := range lastGates(r.Gates) {
+		label := cell{text: ""}
+		if i == 0 {
+			label = cell{"gates", faint}
+		}
+		rows = append(rows, []cell{label, {g.Line(now), g.look()}})
 	}
 	if !r.SwitchedAt.IsZero() {
 		proof := "not proved yet"

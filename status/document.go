@@ -7,6 +7,7 @@ import (
 
 	"switchd/pools"
 	"switchd/rollout"
+	"switchd/train"
 )
 
 // Document is the state of an environment's services at one moment.
@@ -17,6 +18,10 @@ type Document struct {
 	Services []Service `json:"services"`
 	// Replicas are the processes of `switchd serve`, by name.
 	Replicas []Replica `json:"replicas"`
+	// Trains are those that are under way or ended within the last hour, the
+	// oldest first; TrainsError says why some are missing.
+	Trains      []*train.Train `json:"trains,omitempty"`
+	TrainsError string         `json:"trains_error,omitempty"`
 }
 
 // Service is one service's state.
@@ -31,6 +36,9 @@ type Service struct {
 	Pools map[string]Pool `json:"pools,omitempty"`
 	// Rollout is the current or the last one, nil if there never was one.
 	Rollout *Rollout `json:"rollout,omitempty"`
+	// Eligible is what is known of the environment before this one, while no
+	// rollout is under way; nil: releases need not have been in another one.
+	Eligible *rollout.Eligibility `json:"eligible,omitempty"`
 }
 
 // Live is what users reach.
@@ -96,29 +104,35 @@ type Rollout struct {
 	Then     string    `json:"then,omitempty"`
 	Wait     *Wait     `json:"wait,omitempty"`
 
-	Halt       *rollout.Halt `json:"halt,omitempty"`
-	Outcome    string        `json:"outcome,omitempty"`
-	Approvals  []Approval    `json:"approvals,omitempty"`
-	LeftOut    []string      `json:"left_out,omitempty"`
-	SwitchedAt time.Time     `json:"switched_at,omitzero"`
-	ProvedAt   time.Time     `json:"proved_at,omitzero"`
-	BakeUntil  time.Time     `json:"bake_until,omitzero"`
+	Halt    *rollout.Halt `json:"halt,omitempty"`
+	Outcome string        `json:"outcome,omitempty"`
+	// Gates are those that the rollout has come to, and those that are ahead.
+	Gates []Gate `json:"gates,omitempty"`
+	// Share is what share of the users the pool is measured to have, while it
+	// has one before the switch.
+	Share      *Share    `json:"share,omitempty"`
+	LeftOut    []string  `json:"left_out,omitempty"`
+	SwitchedAt time.Time `json:"switched_at,omitzero"`
+	ProvedAt   time.Time `json:"proved_at,omitzero"`
+	BakeUntil  time.Time `json:"bake_until,omitzero"`
 }
 
 // Wait is what a rollout waits for.
 type Wait struct {
-	For   string    `json:"for"`
-	Since time.Time `json:"since"`
+	For string `json:"for"`
+	// Reason is what kind of thing that is.
+	Reason rollout.WaitReason `json:"reason,omitempty"`
+	Since  time.Time          `json:"since"`
 	// Until is when Then happens; zero: it waits for a person, for ever.
 	Until time.Time `json:"until,omitzero"`
 	Then  string    `json:"then,omitempty"`
 }
 
-// Approval is a consent that the switch needs; By is empty while it is open.
-type Approval struct {
-	Name string    `json:"name"`
-	By   string    `json:"by,omitempty"`
-	At   time.Time `json:"at,omitzero"`
+// Share is a part of the users, in percent.
+type Share struct {
+	Set      int       `json:"set"`
+	Measured float64   `json:"measured"`
+	At       time.Time `json:"at"`
 }
 
 // Replica is one process of `switchd serve`.

@@ -13,6 +13,7 @@ import (
 	"switchd/replica"
 	"switchd/rollout"
 	"switchd/spec"
+	"switchd/train"
 )
 
 // Reader is where a status is read from. Ledger is the real one.
@@ -22,6 +23,9 @@ type Reader interface {
 	Services(ctx context.Context) ([]spec.Service, error)
 	Observe(ctx context.Context, service string) (rollout.Situation, error)
 	Replicas(ctx context.Context) ([]replica.Replica, error)
+	// Trains are all that are kept, the oldest first. Those that can't be read
+	// are left out, and told by the error.
+	Trains(ctx context.Context) ([]*train.Train, error)
 }
 
 // Ledger reads a status from what Consul holds.
@@ -56,6 +60,10 @@ func Read(ctx context.Context, r Reader, names ...string) (Document, error) {
 			names = append(names, s.Name)
 		}
 	}
+	named := names
+	if all {
+		named = nil
+	}
 	found := make([]*Service, len(names))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -69,6 +77,7 @@ func Read(ctx context.Context, r Reader, names ...string) (Document, error) {
 		}
 		return nil
 	})
+	group.Go(func() error { return doc.queue(groupCtx, r, named) })
 	for i, name := range names {
 		group.Go(func() error {
 			s, err := r.Observe(groupCtx, name)

@@ -13,7 +13,7 @@ import (
 
 // Of is the status of one service in a situation.
 func Of(s rollout.Situation) Service {
-	service := Service{Name: s.Spec.Name, Owner: s.Spec.Owner, Pools: make(map[string]Pool)}
+	service := Service{Name: s.Spec.Name, Owner: s.Spec.Owner, Pools: make(map[string]Pool), Eligible: s.Eligible}
 	if l := s.Live; l != nil {
 		service.Live = &Live{
 			Pool: l.Pool, Version: l.Version, Weights: l.Weights, Generation: l.Generation,
@@ -24,7 +24,7 @@ func Of(s rollout.Situation) Service {
 		service.Pools[colour] = poolOf(s, colour)
 	}
 	if s.Record != nil {
-		service.Rollout = rolloutOf(s.Record, s.Spec)
+		service.Rollout = rolloutOf(s)
 	}
 	return service
 }
@@ -111,11 +111,15 @@ func doing(report rollout.Report, r *rollout.Record) string {
 	return text
 }
 
-func rolloutOf(r *rollout.Record, s spec.Service) *Rollout {
+func rolloutOf(s rollout.Situation) *Rollout {
+	r := s.Record
 	out := &Rollout{
 		ID: r.ID, Version: r.Version, Pool: r.Pool, From: r.From, By: r.By, Begun: r.At,
 		Phase: r.Phase, Entered: r.Entered, Reached: reached(r), Deadline: r.Deadline, Then: r.Then,
-		Halt: r.Halt, Outcome: r.Outcome, LeftOut: r.LeftOut, SwitchedAt: r.SwitchedAt, ProvedAt: r.ProvedAt,
+		Gates: gatesOf(s), Halt: r.Halt, Outcome: r.Outcome, LeftOut: r.LeftOut, SwitchedAt: r.SwitchedAt, ProvedAt: r.ProvedAt,
+	}
+	if set := s.Live.Share(r.Pool); set > 0 && r.SwitchedAt.IsZero() && r.Observed != nil {
+		out.Share = &Share{Set: set, Measured: r.Observed.Percent, At: r.Observed.At}
 	}
 	switch {
 	case r.Phase == rollout.Halted && r.Halt != nil:
@@ -123,17 +127,11 @@ func rolloutOf(r *rollout.Record, s spec.Service) *Rollout {
 	case r.Wait != nil:
 		out.Wait = &Wait{For: r.Wait.For, Since: r.Wait.Since, Until: r.Wait.Until, Then: r.Wait.Then}
 	}
-	if r.Phase == rollout.Baking {
-		out.BakeUntil = r.Entered.Add(s.Bake.Std())
+	if out.Wait != nil {
+		out.Wait.Reason = r.WaitReason()
 	}
-	for _, a := range s.Approvals {
-		approval := Approval{Name: a.Name}
-		if i := slices.IndexFunc(r.Approvals, func(g rollout.Approval) bool { return g.Name == a.Name }); i >= 0 {
-			approval.By, approval.At = r.Approvals[i].By, r.Approvals[i].At
-		}
-		if approval.By != "" || !r.Phase.Ended() {
-			out.Approvals = append(out.Approvals, approval)
-		}
+	if r.Phase == rollout.Baking {
+		out.BakeUntil = r.Entered.Add(s.Spec.Bake.Std())
 	}
 	return out
 }

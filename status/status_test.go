@@ -22,6 +22,7 @@ import (
 	"switchd/rollout"
 	"switchd/spec"
 	"switchd/status"
+	"switchd/train"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,7 +45,7 @@ func canary() rollout.Situation {
 	return rollout.Situation{
 		Spec: spec.Service{
 			Name: "web", Owner: "team-web", Roll: spec.Roll{Quorum: spec.Nodes(2)}, Bake: spec.Duration(10 * time.Minute),
-			Approvals: []spec.Approval{{Name: "ops"}, {Name: "security"}},
+			Approvals: []spec.Approval{{Name: "ops"}, {Name: "security", MinApprovers: 2}},
 		},
 		Record: &rollout.Record{
 			ID: "web-2.4.0-20260301T045700-0badcafe", Service: "web", Version: "2.4.0", Pool: spec.Green,
@@ -54,14 +55,21 @@ func canary() rollout.Situation {
 				For:   "for the analysis at 5 %: errors 2 of 5 passing looks",
 				Since: at("05:11:10"), Until: at("05:12:10"), Then: spec.ThenHalt,
 			},
-			Approvals: []rollout.Approval{{Name: "security", By: "alice", At: at("05:08:22")}},
-			LeftOut:   []string{"n9"},
+			Gates: []rollout.GateState{
+				{Name: "smoke", Kind: "smoke", Point: "smoke", Outcome: rollout.GateBypassed, By: []string{"bob"}, Why: "the check is broken", At: at("05:08:22")},
+				{Name: "hours", Kind: spec.GateWindow, Point: "weight 5", Outcome: rollout.GatePassed, Why: "within 05:00-06:00 UTC", At: at("05:11:11")},
+				{Name: "quiet", Kind: spec.GateSilence, Point: "weight 25", Since: at("05:11:12"), Until: at("05:41:12"), Then: spec.ThenHalt, Outcome: rollout.GateWaits, Why: "HighLatency fires"},
+			},
+			Held:     &rollout.Held{Point: "weight 25", Since: at("05:11:12")},
+			Observed: &rollout.Observed{Percent: 4.81, At: at("05:11:19")},
+			LeftOut:  []string{"n9"},
 			Timeline: []rollout.Event{
 				{At: at("04:57:00"), Phase: rollout.Queued, What: "promoted by deploy@ci: 2.4.0 to green; live is 2.3.0 on blue"},
 				{At: at("04:57:01"), Phase: rollout.Staging, What: "staging began"},
 				{At: at("05:11:11"), Phase: rollout.Canary, What: "5 % of answers lead to green", Facts: []string{"blue n1 runs 2.3.0: passing"}},
 			},
 		},
+		Consents: []rollout.Consent{{Rollout: "web-2.4.0-20260301T045700-0badcafe", Gate: "security", Who: "alice", At: at("05:08:22")}},
 		Live: &pools.Live{
 			Service: "web", Pool: spec.Blue, Version: "2.3.0", Weights: map[string]int{spec.Blue: 95, spec.Green: 5},
 			Generation: 7, Previous: pools.Side{Pool: spec.Green, Version: "2.2.0"},
@@ -110,10 +118,12 @@ func ended() rollout.Situation {
 
 // reader is an environment in memory.
 type reader struct {
-	services map[string]rollout.Situation
-	order    []string
-	replicas []replica.Replica
-	errs     map[string]error // by service; "" is the list of services
+	services  map[string]rollout.Situation
+	order     []string
+	replicas  []replica.Replica
+	trains    []*train.Train
+	trainsErr error
+	errs      map[string]error // by service; "" is the list of services
 }
 
 func newReader(situations ...rollout.Situation) *reader {
@@ -148,6 +158,8 @@ func (r *reader) Observe(_ context.Context, name string) (rollout.Situation, err
 	}
 	return s, nil
 }
+
+func (r *reader) Trains(context.Context) ([]*train.Train, error) { return r.trains, r.trainsErr }
 
 func (r *reader) Replicas(context.Context) ([]replica.Replica, error) { return r.replicas, nil }
 
@@ -344,12 +356,17 @@ func TestDetail_TellsEverythingOfOneService(t *testing.T) {
 	}
 	same(t, got.String(), `
 web in prod, owned by team-web
-live       2.3.0 on blue since 11s, generation 7, by switchd: canary of 2.4.0
-rollback   leads to 2.2.0 on green
-rollout    2.4.0 to green, begun 14m22s ago by deploy@ci (web-2.4.0-20260301T045700-0badcafe)
-phase      canary since 12s · waits for the analysis at 5 %: errors 2 of 5 passing looks · until 05:12:10 (in 48s), then halt
-approvals  ops is open; security given by alice 3m ago
-left out   n9
+live      2.3.0 on blue since 11s, generation 7, by switchd: canary of 2.4.0
+rollback  leads to 2.2.0 on green
+rollout   2.4.0 to green, begun 14m22s ago by deploy@ci (web-2.4.0-20260301T045700-0badcafe)
+phase     canary since 12s · waits for the analysis at 5 %: errors 2 of 5 passing looks · until 05:12:10 (in 48s), then halt
+share     5 % set, 4.8 % measured 3s ago
+gates     smoke bypassed by bob 3m ago: the check is broken
+          window hours passed at weight 5 11s ago: within 05:00-06:00 UTC
+          silence quiet waits at weight 25: HighLatency fires; until 05:41:12 (in 29m50s), then halt
+          approval ops ahead at switch: 0 of 1
+          approval security ahead at switch: 1 of 2 by alice
+left out  n9
 
 blue  live, 95 % of users, 2 of 3 nodes pass, quorum 2
   n1  192.0.2.1:8080  2.3.0  passing

@@ -23,6 +23,13 @@ func Text(w io.Writer, doc Document, now time.Time, opts Options) error {
 		rows = append(rows, overview(s, now))
 	}
 	p.table(opts.Width, rows...)
+	for _, s := range doc.Services {
+		if next := nextOf(s.Eligible, s.Live.side().Version, now); next != nil {
+			p.line(0, cell{s.Name + ": " + next.line(now), notable})
+		}
+	}
+	p.before(doc, now)
+	p.trains(doc, now)
 	p.undriven(doc)
 	return p.flush(w)
 }

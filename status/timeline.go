@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"switchd/rollout"
-	"switchd/spec"
 )
 
 // Timeline prints what happened to a rollout, and where it is if it has not
@@ -17,7 +16,7 @@ func Timeline(w io.Writer, r *rollout.Record, now time.Time, opts Options) error
 		cell{text: fmt.Sprintf(" to %s, from %s, by %s (%s)", r.Pool, r.From, r.By, r.ID)})
 	p.events(r.Timeline, now)
 	if !r.Phase.Ended() {
-		p.line(0, cell{rolloutOf(r, spec.Service{}).Line(now), look(r.Phase)})
+		p.line(0, cell{rolloutOf(rollout.Situation{Record: r}).Line(now), look(r.Phase)})
 	}
 	return p.flush(w)
 }

@@ -32,7 +32,7 @@ func (s *site) serveMetrics(w http.ResponseWriter, r *http.Request) {
 
 // gauges describe what is told of the rollouts.
 type gauges struct {
-	consulUp, driving, phase, wait, deadline, generation, passing, quorum, share *prometheus.Desc
+	consulUp, driving, phase, wait, deadline, generation, passing, quorum, share, measured *prometheus.Desc
 }
 
 func newGauges() gauges {
@@ -43,12 +43,13 @@ func newGauges() gauges {
 		consulUp:   gauge("switchd_consul_up", "1 if the state could be read from Consul; if it is 0, nothing is told of services."),
 		driving:    gauge("switchd_driving", "1 if this replica drives the rollouts."),
 		phase:      gauge("switchd_rollout_phase", "1 for the phase of the service's current or last rollout.", "service", "phase"),
-		wait:       gauge("switchd_rollout_wait_seconds", "Age of what the rollout waits for now.", "service"),
+		wait:       gauge("switchd_rollout_wait_seconds", "Age of what the rollout waits for now, by the kind of that.", "service", "reason"),
 		deadline:   gauge("switchd_rollout_deadline_seconds", "Time until the deadline of what the rollout waits for; negative if it has passed.", "service"),
 		generation: gauge("switchd_live_generation", "Generation of the live record, one more with each change.", "service"),
 		passing:    gauge("switchd_pool_passing_nodes", "Nodes of the pool that pass, whatever version they run.", "service", "pool"),
 		quorum:     gauge("switchd_pool_quorum_nodes", "Passing nodes that the pool needs at least to have users.", "service", "pool"),
-		share:      gauge("switchd_pool_share_percent", "Users that the pool has.", "service", "pool"),
+		share:      gauge("switchd_pool_share_percent", "Users that the pool has, as it is set.", "service", "pool"),
+		measured:   gauge("switchd_pool_measured_share_percent", "Users that the new pool was measured to have, while it has a share.", "service", "pool"),
 	}
 }
 
@@ -64,7 +65,7 @@ type scrape struct {
 // Describe implements prometheus.Collector.
 func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
 	g := s.gauges
-	for _, d := range []*prometheus.Desc{g.consulUp, g.driving, g.phase, g.wait, g.deadline, g.generation, g.passing, g.quorum, g.share} {
+	for _, d := range []*prometheus.Desc{g.consulUp, g.driving, g.phase, g.wait, g.deadline, g.generation, g.passing, g.quorum, g.share, g.measured} {
 		ch <- d
 	}
 }
@@ -101,9 +102,12 @@ func (s *scrape) service(tell teller, service status.Service) {
 	for _, phase := range append(rollout.Phases(), rollout.Halted, rollout.Failed, rollout.RolledBack) {
 		tell.gauge(s.phase, truth(r.Phase == phase), service.Name, string(phase))
 	}
+	if r.Share != nil {
+		tell.gauge(s.measured, r.Share.Measured, service.Name, r.Pool)
+	}
 	until := r.Deadline
 	if r.Wait != nil {
-		tell.gauge(s.wait, s.now.Sub(r.Wait.Since).Seconds(), service.Name)
+		tell.gauge(s.wait, s.now.Sub(r.Wait.Since).Seconds(), service.Name, string(r.Wait.Reason))
 		until = r.Wait.Until
 	}
 	if !until.IsZero() {

@@ -31,7 +31,10 @@ type view struct {
 	At       time.Time // of the state shown; zero: none is known
 	Error    string    // why the state can't be read now
 	Services []serviceView
-	Replicas []status.Replica
+	Trains   []trainView
+	// TrainsError says why trains are missing.
+	TrainsError string
+	Replicas    []status.Replica
 }
 
 // serviceView is one service on the page.
@@ -68,7 +71,7 @@ type step struct {
 func (s *site) servePage(w http.ResponseWriter, r *http.Request) {
 	state := s.now.read(r.Context())
 	now := time.Now().UTC()
-	v := view{Nonce: rand.Text(), Env: s.Ledger.Env(), Self: s.self(), Now: now, At: state.doc.At, Replicas: state.doc.Replicas}
+	v := view{Nonce: rand.Text(), Env: s.Ledger.Env(), Self: s.self(), Now: now, At: state.doc.At, TrainsError: state.doc.TrainsError, Replicas: state.doc.Replicas}
 	code := http.StatusOK
 	if state.err != nil {
 		v.Error, code = state.err.Error(), http.StatusServiceUnavailable
@@ -82,6 +85,9 @@ func (s *site) servePage(w http.ResponseWriter, r *http.Request) {
 		}
 		one.Formers = formers
 		v.Services = append(v.Services, one)
+	}
+	for _, t := range state.doc.Trains {
+		v.Trains = append(v.Trains, trainViewOf(t, now))
 	}
 	var page bytes.Buffer
 	if err := s.page.Execute(&page, v); err != nil {

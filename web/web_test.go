@@ -25,6 +25,7 @@ import (
 	"switchd/rollout"
 	"switchd/spec"
 	"switchd/status"
+	"switchd/train"
 	"switchd/web"
 )
 
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type reader struct {
 	situation rollout.Situation
 	observe   func(ctx context.Context) error
+	trains    []*train.Train
 
 	mu       sync.Mutex
 	err      error // of every read
@@ -73,6 +75,8 @@ func (r *reader) Observe(ctx context.Context, _ string) (rollout.Situation, erro
 	r.observed++
 	return r.situation, r.err
 }
+
+func (r *reader) Trains(context.Context) ([]*train.Train, error) { return r.trains, nil }
 
 func (r *reader) Replicas(context.Context) ([]replica.Replica, error) {
 	return []replica.Replica{{Name: "r1", Env: "prod", HTTP: "192.0.2.1:8700", DNS: "192.0.2.1:53", Passing: true}}, nil
@@ -319,7 +323,7 @@ func TestPage_ShowsWhatIsLiveAndWaitedFor(t *testing.T) {
 			`<rect class="blue" x="0" width="95" height="1"/><rect class="green" x="95" width="5" height="1"/>`,
 			`<li class="past">warmup</li><li class="now" aria-current="step">canary</li><li class="ahead">switching</li>`,
 			`canary since 12s · waits for the analysis at 5 % · until ` + until,
-			`approval ops: open`,
+			`approval ops ahead at switch: 0 of 1`,
 			`<span class="bad">failing</span> GET /healthz: timeout`,
 			`2.2.0 is live on green`,
 			`<td>1h</td><td>alice</td>`,
@@ -502,7 +506,7 @@ switchd_rollout_phase{phase="smoke",service="web"} 0
 switchd_rollout_phase{phase="staging",service="web"} 0
 switchd_rollout_phase{phase="switching",service="web"} 0
 switchd_rollout_phase{phase="warmup",service="web"} 0
-switchd_rollout_wait_seconds{service="web"} 12
+switchd_rollout_wait_seconds{reason="analysis",service="web"} 12
 `
 		if got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -42,6 +42,8 @@ type cli struct {
 	Explain  explainCmd  `cmd:"" help:"Tell why a rollout is where it is, what it waits for, and who can end the wait."`
 	Judge    judgeCmd    `cmd:"" help:"Judge a canary's metrics offline: from a file, a past Prometheus or a rollout."`
 	Serve    serveCmd    `cmd:"" help:"Drive rollouts, answer DNS, store artifacts, show a status page."`
+	Notify   notifyCmd   `cmd:"" help:"Try whether somebody can be told of rollouts."`
+	ACL      aclCmd      `cmd:"" name:"acl" help:"Print the least Consul policy of a role, offline."`
 }
 
 // app is what commands work with.
@@ -157,15 +159,21 @@ func (a *app) ledger() (*ledger.Ledger, error) {
 // by names whoever runs the command: the owner of the Consul token where ACLs
 // tell, and the account.
 func (a *app) by(l *ledger.Ledger) string {
+	name := account()
+	if token := l.Consul.Identity(a.ctx); token != "" {
+		name = token + " (" + name + ")"
+	}
+	return name
+}
+
+// account is that of the process, such as alice@desk.
+func account() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
 	if host, err := os.Hostname(); err == nil {
 		name += "@" + host
-	}
-	if token := l.Consul.Identity(a.ctx); token != "" {
-		name = token + " (" + name + ")"
 	}
 	return name
 }

@@ -27,6 +27,7 @@ const (
 	statusFailed      = 10  // the rollout failed
 	statusHalted      = 11  // the rollout is halted
 	statusRolledBack  = 12  // the rollout was rolled back
+	statusForbidden   = 13  // the spec or a policy does not allow it
 	statusInterrupted = 130 // the command was interrupted
 )
 
@@ -51,8 +52,10 @@ func statusOf(err error) int {
 	}
 	if r, ok := errors.AsType[*rollout.Refusal](err); ok {
 		switch r.Reason {
-		case rollout.UnknownVersion, rollout.UnknownApproval:
+		case rollout.UnknownVersion, rollout.UnknownGate:
 			return statusUnknown
+		case rollout.Forbidden, rollout.NotApprover, rollout.NotEligible:
+			return statusForbidden
 		case rollout.Busy:
 			return statusBusy
 		case rollout.Unhealthy:
@@ -69,7 +72,7 @@ func statusOf(err error) int {
 		return statusDenied
 	case errors.Is(err, consul.ErrUnreachable):
 		return statusUnreachable
-	case errors.Is(err, ledger.ErrUnknownService), errors.Is(err, ledger.ErrUnknownRelease), errors.Is(err, ledger.ErrUnknownEnvironment):
+	case errors.Is(err, ledger.ErrUnknownService), errors.Is(err, ledger.ErrUnknownRelease), errors.Is(err, ledger.ErrUnknownEnvironment), errors.Is(err, ledger.ErrUnknownTrain):
 		return statusUnknown
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
@@ -88,6 +91,8 @@ func (a *app) explain(err error) string {
 		return fmt.Sprintf("%v\nConsul is asked at %s. Is its agent up, and is CONSUL_HTTP_ADDR (or --http-addr) right?", err, a.consul.Addr())
 	case errors.Is(err, ledger.ErrUnknownService):
 		return err.Error() + "; `switchd status` lists the services, `switchd apply DIR` adds them"
+	case errors.Is(err, ledger.ErrUnknownTrain):
+		return err.Error() + "; `switchd status` shows the last ones"
 	case errors.Is(err, ledger.ErrUnknownEnvironment):
 		return err.Error() + "; `switchd apply DIR` makes it"
 	}

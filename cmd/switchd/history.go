@@ -84,7 +84,7 @@ func (c *historyCmd) list(a *app, records []*rollout.Record) error {
 		} else if r.Wait != nil {
 			outcome = "waits " + r.Wait.For
 		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", len(records)-i, r.At.Local().Format(time.DateTime), r.Version, r.Pool, r.Phase, took, outcome)
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", len(records)-i, r.At.Local().Format(time.DateTime), r.Version, r.Pool, r.Phase, took, status.Printable(outcome))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the history: %w", err)

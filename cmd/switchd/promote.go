@@ -10,20 +10,36 @@ import (
 	"switchd/consul"
 	"switchd/ledger"
 	"switchd/rollout"
+	"switchd/status"
 )
 
 type promoteCmd struct {
-	Service string `arg:"" help:"Service to release."`
-	Release string `arg:"" name:"version" help:"Published version."`
+	Service string `arg:"" optional:"" help:"Service to release, or SERVICE=VERSION for one of several."`
+	Release string `arg:"" optional:"" name:"version" help:"Published version."`
 	Detach  bool   `help:"Begin the rollout and return at once."`
+
+	bypassFlags `embed:""`
+	trainFlags  `embed:""`
 }
 
 func (c *promoteCmd) Help() string {
 	return `Follows the rollout to its end. The exit status tells the outcome: 0 done, 10 failed, 11 halted, 12 rolled back.
-Interrupting this command leaves the rollout running; replicas of "switchd serve" drive it.`
+Interrupting this command leaves the rollout running; replicas of "switchd serve" drive it.
+Several releases, SERVICE=VERSION each or a line of --train FILE, go as a train: each after those that it depends on.`
+}
+
+// Validate is called by kong when the command line was read.
+func (c *promoteCmd) Validate() error {
+	if c.RollbackTrain {
+		return nil // whose reason --why is
+	}
+	return c.validate()
 }
 
 func (c *promoteCmd) Run(a *app) error {
+	if mine, err := c.train(a); mine || err != nil {
+		return err
+	}
 	l, err := a.ledger()
 	if err != nil {
 		return err
@@ -37,20 +53,33 @@ func (c *promoteCmd) Run(a *app) error {
 	} else if err != nil {
 		return err
 	}
+	bypasses, err := c.bypasses(a, l)
+	if err != nil {
+		return err
+	}
+	record, err := a.goAround(l, c.Service, c.Release, bypasses)
+	if err != nil {
+		return err
+	}
+	if record != nil {
+		return c.end(a, l, record)
+	}
 	change, err := a.operateOn(l, c.Service, func(by string, s rollout.Situation) (*rollout.Change, error) {
 		s.Released = released
 		now := time.Now()
-		return rollout.Promote(s, ledger.NewID(c.Service, c.Release, now), c.Release, by, now)
+		return rollout.Promote(s, ledger.NewID(c.Service, c.Release, now), c.Release, by, now, bypasses...)
 	})
 	if err != nil {
 		return err
 	}
-	record := change.Record
+	record = change.Record
 	a.printf("%s: %s goes to %s (rollout %s)\n", c.Service, record.Version, record.Pool, record.ID)
-	// A lease that can't be read is no reason to give up what was begun.
-	if lease, err := l.Consul.Get(a.ctx, l.Keys.Lease()); err == nil && lease.Session == "" {
-		a.notef("switchd: nobody drives environment %s now: no `switchd serve` holds the lease; the rollout begins when one does\n", l.Keys.Env)
-	}
+	return c.end(a, l, record)
+}
+
+// end follows the rollout, unless that isn't wanted.
+func (c *promoteCmd) end(a *app, l *ledger.Ledger, record *rollout.Record) error {
+	a.noteUndriven(l, "the rollout")
 	if c.Detach {
 		a.printf("follow it with: switchd status %s --watch\n", c.Service)
 		return nil
@@ -142,7 +171,7 @@ func (f *follower) show(r *rollout.Record) {
 }
 
 func (f *follower) line(at time.Time, phase rollout.Phase, what string) {
-	f.printf("%7.1fs  %-10s  %s\n", at.Sub(f.start).Seconds(), phase, what)
+	f.printf("%7.1fs  %-10s  %s\n", at.Sub(f.start).Seconds(), phase, status.Printable(what))
 }
 
 func (f *follower) outcome() error {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -62,7 +60,7 @@ func TestCommands_WithConsul(t *testing.T) {
 }
 
 // TestCommands_WithACLs has the tokens of a manager, of one who may read only,
-// and of one who may do all but write to KV.
+// of one who may do all but write to KV, and of two approvers.
 func TestCommands_WithACLs(t *testing.T) {
 	t.Parallel()
 	const manager = "11111111-2222-3333-4444-555555555555"
@@ -76,11 +74,14 @@ func TestCommands_WithACLs(t *testing.T) {
 	const reads = `key_prefix "switchd/" { policy = "read" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`
 	reader := makeToken(t, client.API(), "reader", reads)
 	observer := makeToken(t, client.API(), "observer", reads+` session_prefix "" { policy = "write" }`)
+	alice, bob := makeApprover(t, client.API(), "alice"), makeApprover(t, client.API(), "bob")
 	runScripts(t, "acl", func(env *testscript.Env) error {
 		setup(env, server.Addr())
 		env.Setenv("MANAGER", manager)
 		env.Setenv("READER", reader)
 		env.Setenv("OBSERVER", observer)
+		env.Setenv("ALICE", alice)
+		env.Setenv("BOB", bob)
 		env.Values[clientKey{}] = client
 		return nil
 	})
@@ -94,6 +95,26 @@ func makeToken(t *testing.T, client *api.Client, name, rules string) string {
 	}
 	token, _, err := client.ACL().TokenCreate(&api.ACLToken{Description: name, Policies: []*api.ACLTokenPolicyLink{{ID: policy.ID}}}, nil)
 	if err != nil {
+		t.Fatal(err)
+	}
+	return token.SecretID
+}
+
+// makeApprover makes a token that may read the environment "stage" and approve
+// in its own name.
+func makeApprover(t *testing.T, client *api.Client, name string) string {
+	t.Helper()
+	token, _, err := client.ACL().TokenCreate(&api.ACLToken{Description: name}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, _, err := client.ACL().PolicyCreate(&api.ACLPolicy{Name: name, Rules: `key_prefix "switchd/stage/" { policy = "read" }
+		key_prefix "switchd/stage/approvals/` + token.AccessorID + `/" { policy = "write" }`}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token.Policies = []*api.ACLTokenPolicyLink{{ID: policy.ID}}
+	if _, _, err := client.ACL().TokenUpdate(token, nil); err != nil {
 		t.Fatal(err)
 	}
 	return token.SecretID
@@ -144,23 +165,12 @@ func mask(ts *testscript.TestScript, text string) string {
 	return text
 }
 
-// account is how the CLI names who runs these tests.
-func account() string {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name
-}
-
 // kv works on the keys of the script's environment in Consul:
 //
 //	kv put KEY FILE   # writes a file's text, with NOW and LATER as times
 //	kv get KEY        # prints a value, with indents
 //	kv list           # prints every key with the index of its last change
+//	kv await KEY TEXT # returns when a value has a text in it
 func kv(ts *testscript.TestScript, _ bool, args []string) {
 	out := ts.Stdout() // even if nothing is written to it
 	store := ts.Value(clientKey{}).(*consul.Client).API().KV()
@@ -178,6 +188,8 @@ func kv(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("there is no %s", args[1])
 		}
 		_, _ = out.Write(pair.Value)
+	case "await":
+		awaitValue(ts, store, prefix+args[1], args[2])
 	case "list":
 		pairs, _, err := store.List(prefix, nil)
 		ts.Check(err)
@@ -187,6 +199,19 @@ func kv(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Fatalf("kv: unknown action %q", args[0])
 	}
+}
+
+func awaitValue(ts *testscript.TestScript, store *api.KV, key, text string) {
+	index, end := uint64(0), time.Now().Add(time.Minute)
+	for time.Now().Before(end) {
+		pair, meta, err := store.Get(key, &api.QueryOptions{WaitIndex: index, WaitTime: 10 * time.Second})
+		ts.Check(err)
+		if pair != nil && strings.Contains(string(pair.Value), text) {
+			return
+		}
+		index = meta.LastIndex
+	}
+	ts.Fatalf("%s has no %q after a minute", key, text)
 }
 
 // nodes registers a service's instances of a pool on nodes:

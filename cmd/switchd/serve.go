@@ -40,6 +40,9 @@ type serveCmd struct {
 	Zone        []string      `help:"Zone to answer with --dns-only, and its file; repeat it for more." sep:"none" placeholder:"NAME=FILE"`
 	DNSSECKey   []string      `name:"dnssec-key" help:"Keys to sign zones with: the files of switchd dns keygen or of BIND, or ZONE=FILE for PKCS#8; repeat it for more." sep:"none" placeholder:"FILE"`
 	Alerts      alertFlags    `embed:"" prefix:"alerts-"`
+	Upstream    upstreamFlags `embed:"" prefix:"upstream-"`
+	Notify      notifyFlags   `embed:"" prefix:"notify-"`
+	Gates       gateFlags     `embed:"" prefix:"gate-"`
 	User        string        `help:"User to become once all ports are bound." placeholder:"NAME"`
 	Advertise   string        `help:"IP address that nodes and other replicas reach this one at; what it listens on if not set." placeholder:"IP"`
 	TrustedKey  []string      `help:"minisign public keys whose releases are stored." type:"path" placeholder:"FILE"`
@@ -91,6 +94,8 @@ type server struct {
 	tsig    *tsig.Ring
 	dns     *dnsflip.Server
 	alerts  *alertDesk
+	before  *driver.Upstream // the environment before this one
+	notices *driver.Notices
 	self    replica.Replica
 }
 
@@ -124,6 +129,9 @@ func (s *server) run(ctx context.Context) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer func() { _ = s.dns.Close() }()
+	if err := s.cmd.Gates.check(); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	seeder, err := s.seeder()
 	if err != nil {
 		return err
@@ -132,7 +140,13 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.before, err = s.upstream(seeder); err != nil {
+		return err
+	}
 	if s.self, err = s.replica(listener.Addr().String(), s.dns.Addrs()[0]); err != nil {
+		return err
+	}
+	if s.notices, err = s.cmd.Notify.notices(ctx, s.self.HTTP, s.metrics, s.log); err != nil {
 		return err
 	}
 	seeder.announce(ctx)
@@ -288,7 +302,10 @@ func (s *server) drive(ctx context.Context) {
 func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	world := &driver.World{Ledger: s.ledger, Fence: lease, Log: s.log, TSIG: s.tsig, Metrics: s.driver}
+	world := &driver.World{
+		Ledger: s.ledger, Fence: lease, Log: s.log, TSIG: s.tsig, Metrics: s.driver, Upstream: s.before,
+		GateCommands: s.cmd.Gates.Commands, Notices: s.notices,
+	}
 	engine := &rollout.Engine{World: world, Log: s.log}
 	active := make(chan []string)
 	var work sync.WaitGroup
@@ -297,6 +314,9 @@ func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
 	work.Go(func() { world.KeepOrders(ctx) })
 	work.Go(func() { world.KeepUpdates(ctx) })
 	work.Go(func() { world.KeepMesh(ctx) })
+	work.Go(func() { world.KeepUpstream(ctx) })
+	work.Go(func() { world.KeepTrains(ctx) })
+	work.Go(func() { world.KeepNotices(ctx) })
 	select {
 	case <-ctx.Done():
 	case <-lease.Lost():

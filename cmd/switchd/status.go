@@ -18,9 +18,19 @@ type statusCmd struct {
 	Service string `arg:"" optional:"" help:"One service in detail; all of them in a line each if not given."`
 	Watch   bool   `help:"Show it again every second, until interrupted."`
 	JSON    bool   `help:"Print JSON, for programs."`
+
+	acrossFlags `embed:""`
 }
 
 func (c *statusCmd) Run(a *app) error {
+	switch {
+	case !c.All && len(c.EnvTokenFile)+len(c.EnvAddr) > 0:
+		return &usageError{"--env-token-file and --env-addr are for --all"}
+	case c.All && c.Service != "":
+		return &usageError{"--all shows all services; one in detail is `switchd --env ENV status " + c.Service + "`"}
+	case c.All:
+		return c.watch(a, func() error { return c.across(a) })
+	}
 	l, err := a.ledger()
 	if err != nil {
 		return err
@@ -42,6 +52,11 @@ func (c *statusCmd) Run(a *app) error {
 		}
 		return c.print(a, doc)
 	}
+	return c.watch(a, show)
+}
+
+// watch shows it once, or every second if that is asked for.
+func (c *statusCmd) watch(a *app, show func() error) error {
 	if !c.Watch {
 		return show()
 	}

@@ -1,0 +1,9 @@
+package notify
+
+// What tests look at from outside.
+var (
+	Scrub = scrub
+	Tame  = tame
+	Parse = parse
+	Kinds = kinds
+)

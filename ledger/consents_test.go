@@ -63,7 +63,7 @@ func TestConsents_BelievesTheKeyAndNothingElse(t *testing.T) {
 	w.put(t, w.Keys.Consent("dave", "web", "owner"), "{")
 	w.put(t, w.Keys.Consent("oscar", "web", "owner"), `{"rollout":"r1","gate":"owner","why":"`+strings.Repeat("x", 5000)+`"}`)
 	w.put(t, w.Keys.Bypass("mallory", "web", "smoke"), `{"rollout":"r1","gate":"smoke","why":"because"}`)
-	consents, bypasses, err := w.Consents(t.Context(), gated())
+	consents, bypasses, err := w.Consents(t.Context(), web())
 	if err != nil || len(consents) != 1 || consents[0].Who != "mallory" || consents[0].Gate != "owner" {
 		t.Errorf("got %+v, %v", consents, err)
 	}
@@ -91,7 +91,7 @@ func TestCommit_WritesBypassesAlongOrNothing(t *testing.T) {
 	if _, err := w.Do(t.Context(), "web", "test", refused); !errors.Is(err, consul.ErrConflict) {
 		t.Fatalf("got %v, want a conflict", err)
 	}
-	if _, bypasses, err := w.Consents(t.Context(), gated()); err != nil || len(bypasses) != 0 {
+	if _, bypasses, err := w.Consents(t.Context(), web()); err != nil || len(bypasses) != 0 {
 		t.Errorf("written without the rollout: %+v, %v", bypasses, err)
 	}
 	if _, err := w.Do(t.Context(), "web", "test", begin); err != nil {

@@ -50,6 +50,7 @@ func newWorld(t *testing.T) world {
 func web() spec.Service {
 	return spec.Service{
 		Name: "web", Port: 80, Roll: spec.Roll{Quorum: spec.Nodes(1)}, Weights: []int{10},
+		Smoke: []spec.Smoke{{Name: "s"}}, Approvals: []spec.Approval{{Name: "owner"}},
 		Pools: map[string]spec.Pool{spec.Blue: {Nodes: []string{"b1"}}, spec.Green: {Nodes: []string{"g1", "g2"}}},
 	}
 }

@@ -163,8 +163,9 @@ func (s *server) run(ctx context.Context) error {
 			stop(err)
 		}
 	})
+	age := consul.NewWatchAge(s.metrics, "dns")
 	work.Go(func() {
-		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log, Driving: s.driving.Load}).Run(ctx)
+		(&dnsfeed.Feed{Consul: s.ledger.Consul, Keys: s.ledger.Keys, Server: s.dns, Log: s.log, Driving: s.driving.Load, Age: age}).Run(ctx)
 	})
 	work.Go(func() { s.alerts.halter.Run(ctx, s.ledger.Consul, s.ledger.Keys) })
 	if s.alerts.listener != nil {
@@ -302,6 +303,7 @@ func (s *server) drive(ctx context.Context) {
 func (s *server) driveUnder(ctx context.Context, lease *consul.Lease) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer s.driver.Drives(lease)()
 	world := &driver.World{
 		Ledger: s.ledger, Fence: lease, Log: s.log, TSIG: s.tsig, Metrics: s.driver, Upstream: s.before,
 		GateCommands: s.cmd.Gates.Commands, Notices: s.notices,

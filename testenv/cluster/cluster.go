@@ -19,6 +19,7 @@ import (
 
 	"switchd/consul"
 	"switchd/ledger"
+	"switchd/testenv/netns"
 	"switchd/testenv/proc"
 	"switchd/testenv/servers"
 )
@@ -43,12 +44,20 @@ type Options struct {
 	LeaseTTL time.Duration
 	// SessionTTL of the agents; zero: Consul's shortest.
 	SessionTTL time.Duration
-	// Policies are Consul's ACL rules by role (RoleAgent and so on), with
-	// {{node}} for the name of an agent's node; nil: ACLs are off.
-	Policies map[string]string
+	// ACLs has Consul deny whatever was not granted, and each process and command
+	// have just what `switchd acl` prints for its role.
+	ACLs bool
+	// Serve are further flags of `switchd serve`.
+	Serve []string
 	// Namespaces gives each host a network namespace instead of a loopback
 	// address, which takes root; a cluster like that has no ACLs.
 	Namespaces bool
+	// ConsulServers are on hosts of their own, if there is more than one; then
+	// each replica talks to an agent on its host, and so do the operators.
+	ConsulServers int
+	// Via puts something between a replica, or the operators' commands, and the
+	// Consul agent on their host, and tells where that listens; nil: nothing.
+	Via func(ctx context.Context, who string, host *netns.Host, to string) (string, error)
 }
 
 // Cluster is one running.
@@ -61,13 +70,15 @@ type Cluster struct {
 	net   network
 	http  *http.Client // reaches all hosts
 
-	Server   *proc.Process // the Consul server
+	Server   *proc.Process // the Consul server; with several, the operators' Consul agent
+	Servers  []*Server     // several Consul servers, or none
 	Metrics  *proc.Process // Prometheus
 	Replicas []*Replica
 	Agents   []*Agent
 	Key      string // file of the private key that releases are signed with
 	paths    map[string]string
-	tokens   map[string]string // ACL tokens by role, an agent's by RoleAgent + its node
+	tokens   map[string]string // ACL tokens by person, node, or controller
+	operated string            // where commands talk to Consul
 }
 
 // Binaries are the programs of this checkout, built static.
@@ -112,7 +123,13 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 			c.Agents = append(c.Agents, &Agent{Node: nodeName(pool, i), Pool: pool, cluster: c, address: c.net.node(pool, i)})
 		}
 	}
+	for i := range opts.Replicas {
+		c.Replicas = append(c.Replicas, &Replica{Name: fmt.Sprintf("ns%d", i+1), cluster: c, address: c.net.replica(i)})
+	}
 	if err := c.startConsul(ctx); err != nil {
+		return c, err
+	}
+	if c.operated, err = c.via(ctx, "operators", c.net.server(), c.ConsulAddr()); err != nil {
 		return c, err
 	}
 	if err := c.keys(ctx); err != nil {
@@ -125,9 +142,6 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		if err := c.StartPrometheus(ctx); err != nil {
 			return c, err
 		}
-	}
-	for i := range opts.Replicas {
-		c.Replicas = append(c.Replicas, &Replica{Name: fmt.Sprintf("ns%d", i+1), cluster: c, address: c.net.replica(i)})
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, r := range c.Replicas {
@@ -155,6 +169,22 @@ func (c *Cluster) Close() error {
 // ConsulAddr is the Consul server's HTTP address.
 func (c *Cluster) ConsulAddr() string { return join(c.net.server(), c.ports.consulHTTP) }
 
+// GRPC is where proxies on the Consul server's host ask it.
+func (c *Cluster) GRPC() string { return join(c.net.server(), c.ports.consulGRPC) }
+
+// via is where a program on a host talks to a Consul agent.
+func (c *Cluster) via(ctx context.Context, who, address, to string) (string, error) {
+	if c.Via == nil {
+		return to, nil
+	}
+	return c.Via(ctx, who, c.net.host(address), to)
+}
+
+// Between is where somebody else among the operators talks to Consul.
+func (c *Cluster) Between(ctx context.Context, who string) (string, error) {
+	return c.via(ctx, who, c.net.server(), c.ConsulAddr())
+}
+
 // PrometheusURL is Prometheus' base URL.
 func (c *Cluster) PrometheusURL() string {
 	return "http://" + join(c.net.server(), c.ports.prometheus)
@@ -171,6 +201,15 @@ func (c *Cluster) DNS() []string {
 
 // AppPort is the port that the service listens on.
 func (c *Cluster) AppPort() int { return c.ports.app }
+
+// Dial connects to an address of the cluster from where its users are, over
+// TCP or UDP.
+func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if users := c.net.host(c.net.server()); users != nil {
+		return users.DialContext(ctx, network, address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
 
 // Ledger opens the environment's ledger.
 func (c *Cluster) Ledger() (*ledger.Ledger, error) {

@@ -26,7 +26,11 @@ func (c *Cluster) StartServer(ctx context.Context) error {
 
 // startConsul starts one server and a client agent for each node.
 func (c *Cluster) startConsul(ctx context.Context) error {
-	if err := c.StartServer(ctx); err != nil {
+	if c.ConsulServers > 1 {
+		if err := errors.Join(c.startServers(ctx), c.startReplicaAgents(ctx)); err != nil {
+			return err
+		}
+	} else if err := c.StartServer(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -38,19 +42,9 @@ func (c *Cluster) startConsul(ctx context.Context) error {
 
 // StartConsul starts the node's Consul agent, also again after it was killed.
 func (a *Agent) StartConsul(ctx context.Context) error {
-	c := a.cluster
 	var err error
-	a.Consul, err = c.startConsulAgent(ctx, a.Node, a.address, map[string]any{
-		"server": false, "retry_join": []string{join(c.net.server(), c.ports.consulSerf)}, "retry_interval": "1s",
-		"node_meta": map[string]string{"pool": "web-" + a.Pool},
-	})
-	if err != nil {
-		return err
-	}
-	return await(ctx, "the Consul agent of "+a.Node, a.Consul, func(ctx context.Context) error {
-		// The agent is of use once its node is in the catalog.
-		return c.get(ctx, "http://"+a.ConsulAddr()+"/v1/catalog/node/"+a.Node, func(body []byte) bool { return len(body) > 4 })
-	})
+	a.Consul, err = a.cluster.startClient(ctx, a.Node, a.address, map[string]string{"pool": "web-" + a.Pool})
+	return err
 }
 
 // startConsulAgent starts one agent on its own address.
@@ -59,13 +53,14 @@ func (c *Cluster) startConsulAgent(ctx context.Context, name, address string, ex
 	if err != nil {
 		return nil, err
 	}
-	if c.Policies != nil {
+	if c.ACLs {
 		extra["acl"] = map[string]any{
 			"enabled": true, "default_policy": "deny",
 			"tokens": map[string]string{"initial_management": manager, "agent": manager},
 		}
 	}
-	file, err := devconsul.Write(dir, name, address, devconsul.Ports{HTTP: c.ports.consulHTTP, Server: c.ports.consulServer, Serf: c.ports.consulSerf}, extra)
+	ports := devconsul.Ports{HTTP: c.ports.consulHTTP, Server: c.ports.consulServer, Serf: c.ports.consulSerf, GRPC: c.ports.consulGRPC}
+	file, err := devconsul.Write(dir, name, address, ports, extra)
 	if err != nil {
 		return nil, err
 	}

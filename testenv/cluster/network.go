@@ -26,7 +26,7 @@ func newNetwork(ctx context.Context, opts Options) (network, error) {
 		return network{}, fmt.Errorf("a cluster has 1 to 50 nodes a pool and at most 8 replicas, got %d and %d", opts.Nodes, opts.Replicas)
 	}
 	if opts.Namespaces {
-		lan, err := netns.New(ctx, netns.Options{Hosts: 1 + opts.Replicas + 2*opts.Nodes})
+		lan, err := netns.New(ctx, netns.Options{Hosts: len(network{opts: opts}.hosts())})
 		return network{lan: lan, opts: opts}, err
 	}
 	// 127.0.x.x is left to everything else.
@@ -50,6 +50,11 @@ func (n network) node(pool string, i int) string {
 		nth, last = n.opts.Nodes+i, 201+i
 	}
 	return n.address(1+n.opts.Replicas+nth, last)
+}
+
+// consul is the ith of several Consul servers.
+func (n network) consul(i int) string {
+	return n.address(1+n.opts.Replicas+2*n.opts.Nodes+i, 51+i)
 }
 
 // address is that of the nth host, whose loopback address would end with last.
@@ -101,23 +106,28 @@ func (n network) hosts() []string {
 	for i := range n.opts.Nodes {
 		hosts = append(hosts, n.node("blue", i), n.node("green", i))
 	}
+	if n.opts.ConsulServers > 1 {
+		for i := range n.opts.ConsulServers {
+			hosts = append(hosts, n.consul(i))
+		}
+	}
 	return hosts
 }
 
 // ports are the same on all hosts, as they would be in a data center.
 type ports struct {
-	consulHTTP, consulServer, consulSerf, prometheus, serveHTTP, dns, app int
+	consulHTTP, consulServer, consulSerf, consulGRPC, prometheus, serveHTTP, dns, app int
 }
 
 // freePorts finds ports that are free on all hosts for TCP and UDP, below the
 // range from which the kernel takes the ports of outgoing connections.
 func (n network) freePorts() (ports, error) {
 	if n.lan != nil { // all of them are
-		return ports{8500, 8300, 8301, 9090, 8080, 5353, 8000}, nil
+		return ports{8500, 8300, 8301, 8502, 9090, 8080, 5353, 8000}, nil
 	}
 	var p ports
 	taken := make(map[int]bool)
-	for _, port := range []*int{&p.consulHTTP, &p.consulServer, &p.consulSerf, &p.prometheus, &p.serveHTTP, &p.dns, &p.app} {
+	for _, port := range []*int{&p.consulHTTP, &p.consulServer, &p.consulSerf, &p.consulGRPC, &p.prometheus, &p.serveHTTP, &p.dns, &p.app} {
 		const tries = 200
 		for range tries {
 			candidate := 15000 + rand.IntN(15000)

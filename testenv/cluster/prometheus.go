@@ -55,7 +55,7 @@ func (c *Cluster) StartPrometheus(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, prometheusConfig, c.ConsulAddr(), c.Token(RoleViewer)), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, prometheusConfig, c.ConsulAddr(), c.Token("viewer")), 0o600); err != nil {
 		return fmt.Errorf("configure Prometheus: %w", err)
 	}
 	c.Metrics, err = c.start(ctx, c.net.server(), "prometheus", nil, c.paths[servers.Prometheus],

@@ -27,7 +27,7 @@ func (c *Cluster) keys(ctx context.Context) error {
 // Environ is what a shell needs to use the cluster by hand.
 func (c *Cluster) Environ() []string {
 	return []string{
-		"CONSUL_HTTP_ADDR=" + c.ConsulAddr(),
+		"CONSUL_HTTP_ADDR=" + c.operated,
 		"SWITCHD_ENV=" + Env,
 		"SWITCHD_KEY=" + c.Key,
 	}
@@ -36,7 +36,10 @@ func (c *Cluster) Environ() []string {
 // Switchd runs a command of the CLI and returns what it printed. An error
 // carries the exit status and what it said on standard error.
 func (c *Cluster) Switchd(ctx context.Context, args ...string) (string, error) {
-	command := c.Command(ctx, args...)
+	return c.run(c.Command(ctx, args...), args)
+}
+
+func (*Cluster) run(command *exec.Cmd, args []string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
@@ -47,8 +50,12 @@ func (c *Cluster) Switchd(ctx context.Context, args ...string) (string, error) {
 
 // Command prepares a command of the CLI.
 func (c *Cluster) Command(ctx context.Context, args ...string) *exec.Cmd {
+	return c.command(ctx, typist(args), args...)
+}
+
+func (c *Cluster) command(ctx context.Context, person string, args ...string) *exec.Cmd {
 	command := c.net.command(ctx, c.net.server(), c.Bin.Switchd, args...)
-	command.Env = append(append(os.Environ(), c.Environ()...), "CONSUL_HTTP_TOKEN="+c.Token(RoleOperator))
+	command.Env = append(append(os.Environ(), c.Environ()...), "CONSUL_HTTP_TOKEN="+c.Token(person))
 	// Ctrl-C is for the demo, which ends its commands itself.
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 5 * time.Second

@@ -15,9 +15,14 @@ type Replica struct {
 	*proc.Process
 
 	Name    string
+	Consul  *proc.Process // its host's Consul agent, where there are several servers
 	cluster *Cluster
 	address string
+	asked   string // where it talks to Consul
 }
+
+// Host is its namespace; nil where hosts have none.
+func (r *Replica) Host() *netns.Host { return r.cluster.net.host(r.address) }
 
 // HTTP is the address of its API.
 func (r *Replica) HTTP() string { return join(r.address, r.cluster.ports.serveHTTP) }
@@ -35,10 +40,22 @@ func (r *Replica) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Process, err = c.start(ctx, r.address, "serve-"+r.Name, []string{"CONSUL_HTTP_ADDR=" + c.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleServe)},
+	argv := append([]string{
 		c.Bin.Switchd, "serve", "--env", Env, "--name", r.Name, "--data", data,
 		"--http-listen", r.HTTP(), "--dns-listen", r.DNS(), "--swarm-listen", join(r.address, 0),
-		"--trusted-key", c.Key+".pub", "--lease-ttl", c.LeaseTTL.String())
+		"--trusted-key", c.Key + ".pub", "--lease-ttl", c.LeaseTTL.String(),
+	}, c.Serve...)
+	if r.asked == "" {
+		to := c.ConsulAddr()
+		if r.Consul != nil {
+			to = join(r.address, c.ports.consulHTTP)
+		}
+		if r.asked, err = c.via(ctx, r.Name, r.address, to); err != nil {
+			return err
+		}
+	}
+	env := []string{"CONSUL_HTTP_ADDR=" + r.asked, "CONSUL_HTTP_TOKEN=" + c.Token(controller)}
+	r.Process, err = c.start(ctx, r.address, "serve-"+r.Name, env, argv...)
 	if err != nil {
 		return err
 	}
@@ -78,7 +95,7 @@ func (a *Agent) Start(ctx context.Context) error {
 // there are already.
 func (a *Agent) StartOn(ctx context.Context, name, data string) (*proc.Process, error) {
 	c := a.cluster
-	return c.start(ctx, a.address, name, []string{"CONSUL_HTTP_ADDR=" + a.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(RoleAgent+"-"+a.Node)},
+	return c.start(ctx, a.address, name, []string{"CONSUL_HTTP_ADDR=" + a.ConsulAddr(), "CONSUL_HTTP_TOKEN=" + c.Token(a.Node)},
 		c.Bin.Agent, "--env", Env, "--data", data, "run", "--trusted-key", c.Key+".pub",
 		"--session-ttl", c.SessionTTL.String(), "--lock-delay", "1s", "--swarm-listen", join(a.address, 0))
 }

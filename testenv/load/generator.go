@@ -30,6 +30,9 @@ type Config struct {
 	// Timeout bounds one request from its connect to its last byte; 0 means
 	// 5 s.
 	Timeout time.Duration
+	// Dial connects to name servers ("udp" and "tcp") and nodes ("tcp"); nil:
+	// from this process' own network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // VersionHeader is the response header that successes are counted by.
@@ -65,12 +68,15 @@ func New(cfg Config) (*Generator, error) {
 	if cfg.Path == "" {
 		cfg.Path = "/"
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = new(net.Dialer).DialContext
+	}
 	g := &Generator{
 		cfg: cfg,
 		client: &http.Client{
 			// A connection of its own for each request: none is saved by one
 			// that was opened before the pool behind the name changed.
-			Transport: &http.Transport{DisableKeepAlives: true},
+			Transport: &http.Transport{DialContext: cfg.Dial, DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error {
 				return http.ErrUseLastResponse
 			},
@@ -103,7 +109,7 @@ func (g *Generator) Run(ctx context.Context) {
 // held up by the one before is sent late, but it is sent, and its latency
 // counts from when it was due: a slow service doesn't slow its clients' wishes.
 func (g *Generator) work(ctx context.Context, first time.Time, interval time.Duration) {
-	resolver := newResolver(g.cfg.Servers)
+	resolver := newResolver(g.cfg)
 	timer := time.NewTimer(time.Until(first))
 	defer timer.Stop()
 	for due := first; ; due = due.Add(interval) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -24,14 +25,15 @@ const (
 // concurrent use.
 type resolver struct {
 	servers []string
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	now     func() time.Time
 	addrs   []netip.Addr // the last answer
 	name    string       // that it is the answer for
 	expires time.Time
 }
 
-func newResolver(servers []string) *resolver {
-	return &resolver{servers: servers, now: time.Now}
+func newResolver(cfg Config) *resolver {
+	return &resolver{servers: cfg.Servers, dial: cfg.Dial, now: time.Now}
 }
 
 // resolve returns the IPv4 addresses of a fully qualified name: cached ones
@@ -105,7 +107,7 @@ func (r *resolver) ask(ctx context.Context, name string) (*dns.Msg, error) {
 	var errs []error
 	for range rounds {
 		for _, server := range r.servers {
-			answer, err := exchange(ctx, query, server)
+			answer, err := r.exchange(ctx, query, server)
 			if err == nil {
 				return answer, nil
 			}
@@ -117,10 +119,10 @@ func (r *resolver) ask(ctx context.Context, name string) (*dns.Msg, error) {
 
 // exchange asks over UDP, and over TCP if the answer was cut off (RFC 7766
 // section 5).
-func exchange(ctx context.Context, query *dns.Msg, server string) (*dns.Msg, error) {
-	answer, err := overNetwork(ctx, "udp", query, server)
+func (r *resolver) exchange(ctx context.Context, query *dns.Msg, server string) (*dns.Msg, error) {
+	answer, err := r.over(ctx, "udp", query, server)
 	if err == nil && answer.Truncated {
-		answer, err = overNetwork(ctx, "tcp", query, server)
+		answer, err = r.over(ctx, "tcp", query, server)
 	}
 	if err != nil {
 		return nil, err
@@ -131,10 +133,15 @@ func exchange(ctx context.Context, query *dns.Msg, server string) (*dns.Msg, err
 	return answer, nil
 }
 
-func overNetwork(ctx context.Context, network string, query *dns.Msg, server string) (*dns.Msg, error) {
+func (r *resolver) over(ctx context.Context, network string, query *dns.Msg, server string) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	conn, err := r.dial(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // there is nothing to be lost
 	client := &dns.Client{Net: network, Timeout: queryTimeout}
-	answer, _, err := client.ExchangeContext(ctx, query, server)
+	answer, _, err := client.ExchangeWithConnContext(ctx, query, &dns.Conn{Conn: conn, UDPSize: dns.MinMsgSize})
 	return answer, err
 }

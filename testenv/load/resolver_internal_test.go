@@ -39,7 +39,7 @@ func TestResolver_AsksAgainWhenTheSmallestTTLIsOver(t *testing.T) {
 	<-up
 
 	now := time.Now()
-	r := newResolver([]string{packets.LocalAddr().String()})
+	r := newResolver(Config{Servers: []string{packets.LocalAddr().String()}, Dial: new(net.Dialer).DialContext})
 	r.now = func() time.Time { return now }
 	for _, after := range []time.Duration{0, 4999 * time.Millisecond, 5 * time.Second, 9 * time.Second, 10 * time.Second} {
 		start := now

@@ -107,6 +107,27 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return conn, nil
 }
 
+// DialContext connects to an address from the host, in this process, over TCP
+// ("tcp") or UDP ("udp").
+func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("dial from host %s: %w", h.addr, err)
+	}
+	if network != "udp" && network != "udp4" {
+		return h.Dial(ctx, to)
+	}
+	var conn net.Conn
+	err = h.do(func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "udp4", address)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dial from host %s: %w", h.addr, err)
+	}
+	return conn, nil
+}
+
 // Cut pulls the host's cable at the switch: the host keeps its address and
 // routes, and sees that there is no carrier. To cut it twice is no error.
 func (h *Host) Cut() error {

@@ -178,6 +178,59 @@ func TestHost_IsAloneWhenItIsCutUntilItIsHealed(t *testing.T) {
 	}
 }
 
+func TestHost_LosesWhatItSendsAndHearsTheRest(t *testing.T) {
+	t.Parallel()
+	n := netns.ForTest(t, netns.Options{Hosts: 3})
+	from, to, other := n.Hosts()[0], n.Hosts()[1], n.Hosts()[2]
+	there, here := connect(t, from, to)
+	for range 2 { // twice is no error
+		if err := from.Lose(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrives := func(sender, receiver net.Conn, within time.Duration) bool {
+		t.Helper()
+		if _, err := sender.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if err := receiver.SetReadDeadline(time.Now().Add(within)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := receiver.Read(make([]byte, 1))
+		return err == nil
+	}
+	if arrives(there, here, 300*time.Millisecond) {
+		t.Error("what is to be lost has arrived")
+	}
+	if !arrives(here, there, 10*time.Second) {
+		t.Error("what comes from the other one is lost too")
+	}
+	connect(t, from, other)
+	if err := from.Find(to); err != nil {
+		t.Fatal(err)
+	}
+	// TCP sends again what was lost.
+	if !arrives(there, here, 10*time.Second) {
+		t.Error("what is sent does not arrive any more")
+	}
+}
+
+func TestHost_DialsOverUDPToo(t *testing.T) {
+	t.Parallel()
+	n := netns.ForTest(t, netns.Options{Hosts: 2})
+	conn, err := n.Hosts()[0].DialContext(t.Context(), "udp", n.Hosts()[1].AddrPort(53).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // Nothing was sent.
+	if local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(); local != n.Hosts()[0].Addr() {
+		t.Errorf("it comes from %s, want the host's %s", local, n.Hosts()[0].Addr())
+	}
+	if _, err := n.Hosts()[0].DialContext(t.Context(), "udp", "nowhere"); err == nil {
+		t.Error("there is no such address")
+	}
+}
+
 func TestHost_CommandRunsOnTheHost(t *testing.T) {
 	t.Parallel()
 	hosts := netns.ForTest(t, netns.Options{Hosts: 2}).Hosts()

@@ -21,7 +21,8 @@ const (
 	Consul       = "consul"
 	Prometheus   = "prometheus"
 	Alertmanager = "alertmanager"
-	CoreDNS      = "coredns" // which the name servers are measured beside
+	Promtool     = "promtool" // which checks rules for Prometheus
+	CoreDNS      = "coredns"  // which the name servers are measured beside
 )
 
 // buildTimeout bounds one build, downloads and the wait for another checkout's

@@ -71,6 +71,17 @@ func programs() []program {
 		minimum:    "0.27.0",
 		took:       "1 minute",
 	}, {
+		name:       Promtool,
+		dir:        "testenv/servers/prometheus",
+		module:     "github.com/prometheus/prometheus",
+		pkg:        "github.com/prometheus/prometheus/cmd/promtool",
+		tags:       "remove_all_sd,enable_consul_sd", // as Prometheus, whose build it shares
+		stamp:      prometheusVersion,
+		release:    prometheusRelease,
+		versionArg: "--version",
+		minimum:    "3.0.0",
+		took:       "1 minute",
+	}, {
 		name:       CoreDNS,
 		dir:        "testenv/servers/coredns",
 		module:     "github.com/coredns/coredns",

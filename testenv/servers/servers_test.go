@@ -102,10 +102,10 @@ func getOnce(ctx context.Context, client *http.Client, url string) (string, erro
 
 func TestFind_KnowsItsServers(t *testing.T) {
 	t.Parallel()
-	if got, want := servers.Names(), []string{servers.Consul, servers.Prometheus, servers.Alertmanager}; !slices.Equal(got, want) {
+	if got, want := servers.Names(), []string{servers.Consul, servers.Prometheus, servers.Alertmanager, servers.Promtool}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if _, err := servers.Find(t.Context(), nil, "etcd"); err == nil || !strings.Contains(err.Error(), "known are [consul prometheus alertmanager]") {
+	if _, err := servers.Find(t.Context(), nil, "etcd"); err == nil || !strings.Contains(err.Error(), "known are [consul prometheus alertmanager promtool]") {
 		t.Errorf("an unknown server: got %v", err)
 	}
 }

@@ -33,6 +33,7 @@ func facts() explain.Facts {
 		From: pools.Side{Pool: spec.Blue, Version: "1.0.0"}, By: "alice@desk", At: at("11:30:00"),
 		Phase: rollout.Switching, Entered: at("11:50:00"), Deadline: at("12:50:00"), Then: spec.ThenHalt, Generation: 7,
 		Wait: &rollout.Wait{For: "for the approval of security", Since: at("11:51:00"), Until: at("12:50:00"), Then: spec.ThenHalt},
+		Held: &rollout.Held{Point: spec.PointSwitch, Since: at("11:51:00")},
 		Gates: []rollout.GateState{
 			{Name: "office", Kind: spec.GateWindow, Point: spec.PointSwitch, Since: at("11:50:00"), Outcome: rollout.GatePassed, At: at("11:51:00")},
 			{Name: "security", Kind: spec.GateApproval, Owner: "security", Point: spec.PointSwitch, Since: at("11:50:00"), Outcome: rollout.GateWaits, Why: "1 of 2 have approved"},

@@ -4,8 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,5 +216,71 @@ func TestAccessor_IsNobodysWhereACLsAreOff(t *testing.T) {
 	}
 	if who, err := away.Accessor(t.Context()); !errors.Is(err, consul.ErrUnreachable) {
 		t.Errorf("got %q, %v", who, err)
+	}
+}
+
+// through is the same ledger with what lies between it and Consul.
+func (w world) through(t *testing.T, between func(next http.Handler) http.Handler) *ledger.Ledger {
+	t.Helper()
+	proxy := httptest.NewServer(between(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: w.client.Addr()})
+	}}))
+	t.Cleanup(proxy.Close)
+	client, err := consul.NewClient(consul.Flags{HTTPAddr: proxy.Listener.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ledger.Ledger{Consul: client, Keys: w.Keys}
+}
+
+// TestRollback_NeedsNobodysWord: what people have said of gates, and whether that
+// can be read, must not keep users from the former version.
+func TestRollback_NeedsNobodysWord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.Do(t.Context(), "web", "test", promote("r1")); err != nil {
+		t.Fatal(err)
+	}
+	deaf := w.through(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/approvals") || strings.Contains(r.URL.Path, "/bypasses") {
+				http.Error(rw, "too much", http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	if _, err := deaf.Observe(t.Context(), "web"); !errors.Is(err, consul.ErrDenied) {
+		t.Fatalf("the engine went on without knowing who has refused: %v", err)
+	}
+	if _, err := deaf.Do(t.Context(), "web", "test", rollback); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConsents_ReadsOnlyWhatIsAboutGates of the service, whatever else somebody
+// puts below their own name.
+func TestConsents_ReadsOnlyWhatIsAboutGates(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const large = 256 << 10
+	for i := range 8 {
+		w.put(t, w.Keys.Consent("mallory", "web", fmt.Sprint("gate", i)), strings.Repeat("x", large))
+		w.put(t, w.Keys.Consent("mallory", fmt.Sprint("service", i), "owner"), strings.Repeat("x", large))
+	}
+	w.put(t, w.Keys.Consent("alice", "web", "owner"), `{"rollout":"r1","gate":"owner","by":"alice\u001b[2J\nbob","why":"\u001b]0;x"}`)
+	var asked atomic.Int32
+	counted := w.through(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			next.ServeHTTP(rw, r)
+		})
+	})
+	consents, _, err := counted.Consents(t.Context(), web())
+	if err != nil || len(consents) != 1 || consents[0].By != "alice [2J bob" || consents[0].Why != " ]0;x" {
+		t.Errorf("got %+v, %v", consents, err)
+	}
+	if n := asked.Load(); n != 3 { // two lists of names, one word
+		t.Errorf("Consul was asked %d times", n)
 	}
 }

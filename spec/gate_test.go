@@ -2,6 +2,7 @@ package spec_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -199,4 +200,28 @@ func asJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestCompile_BoundsTheGatesOfAService, those of policies among them.
+func TestCompile_BoundsTheGatesOfAService(t *testing.T) {
+	t.Parallel()
+	for extra, want := range map[int]bool{0: true, 1: false} {
+		var b strings.Builder
+		for i := range spec.MaxGates - 1 {
+			fmt.Fprintf(&b, "service \"web\" {\n  approval \"g%d\" {}\n}\n", i)
+		}
+		b.WriteString("policy \"p\" {\n")
+		for i := range 1 + extra {
+			fmt.Fprintf(&b, "  approval \"p%d\" {}\n", i)
+		}
+		files := base(t)
+		files["gates.hcl"] = &fstest.MapFile{Data: []byte(b.String() + "}\n")}
+		src, diags := spec.LoadFS(files)
+		if !diags.HasErrors() {
+			_, diags = src.Compile("prod")
+		}
+		if got := !diags.HasErrors(); got != want || !want && !strings.Contains(diags.Error(), "has 31 gates, with those of policies, and at most 30 are possible") {
+			t.Errorf("%d gates too many: %v", extra, diags)
+		}
+	}
 }

@@ -117,8 +117,7 @@ func (w *WaitFor) String() string {
 	}
 }
 
-// keyInKVRule is a key of Consul's KV, but none of switchd's own, which are not
-// for people to wait for.
+// keyInKVRule is a key of Consul's KV.
 func keyInKVRule() rule {
 	r := ofRollout(lineRule().and(func(s string) bool {
 		return s != "" && len(s) <= 512 && !strings.HasPrefix(s, "/") && !strings.HasSuffix(s, "/")

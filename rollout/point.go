@@ -58,8 +58,8 @@ func (p *plan) hold(label string, gates []spec.Gate) (Decision, bool) {
 	opens := time.Time{} // zero: no window is shut
 	if windows.shut {
 		if opens = window.Together(windows.all, p.now); opens.IsZero() {
-			return p.stop(Controller, fmt.Sprintf("windows %s are never open at the same time; have one of them changed, or go on without it (`switchd promote --bypass`)",
-				strings.Join(windows.names, " and "))), true
+			return p.stop(Controller, fmt.Sprintf("windows %s are never open at the same time; have one of them changed, or go around it: `switchd promote %s %s --bypass %s --why TEXT`",
+				strings.Join(windows.names, " and "), p.record.Service, p.record.Version, windows.names[0])), true
 		}
 	}
 	if moved {
@@ -177,7 +177,11 @@ func (p *plan) release() {
 func (p *plan) passed(label string, states []GateState, facts []string) {
 	var names []string
 	for _, s := range states {
-		names = append(names, s.Name)
+		name := s.Name
+		if s.Outcome == GateBypassed {
+			name += " (bypassed)"
+		}
+		names = append(names, name)
 	}
 	if len(names) > 0 {
 		p.record.note(p.now, fmt.Sprintf("gates at %s passed: %s", label, list(names)), facts...)

@@ -6,8 +6,9 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+
+	"switchd/secretfile"
 )
 
 // Bounds of a file of tokens.
@@ -29,21 +30,11 @@ type Tokens struct {
 // that one can be replaced while senders still have the other. Nobody else may
 // be able to read the file.
 func LoadTokens(path string) (Tokens, error) {
-	f, err := os.Open(path)
+	f, err := secretfile.Open(path, "alert tokens", "the tokens")
 	if err != nil {
-		return Tokens{}, fmt.Errorf("open alert tokens: %w", err)
+		return Tokens{}, err
 	}
 	defer f.Close() //nolint:errcheck // was only read
-	info, err := f.Stat()
-	if err != nil {
-		return Tokens{}, fmt.Errorf("stat alert tokens: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return Tokens{}, fmt.Errorf("read alert tokens %s: it is no regular file", path)
-	case mode.Perm()&0o077 != 0:
-		return Tokens{}, fmt.Errorf("read alert tokens %s: others can read it (mode %04o); chmod 600 it, and replace the tokens if they might have", path, mode.Perm())
-	}
 	return parseTokens(f, path)
 }
 

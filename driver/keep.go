@@ -13,6 +13,11 @@ const (
 	// keepAgain follows a failure, twice as long with each, up to keepLongest.
 	keepAgain   = time.Second
 	keepLongest = 30 * time.Second
+	// keptAtOnce is how many services are looked at at a time. All of them are
+	// when a replica begins to drive, and Consul's agents take a limited number of
+	// connections from a client.
+	// Source: https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/general#http_max_conns_per_client
+	keptAtOnce = 32
 )
 
 // keeper keeps something of one service that is derived from its live record.
@@ -25,11 +30,12 @@ type keeper interface {
 
 // keepEach has each service looked after that is named, until ctx ends: at once
 // whenever it is named, again after a failure, and now and then if every isn't
-// zero. Each has its own loop: one that has to wait holds up nobody else.
+// zero. Each has its own loop: a few that have to wait hold up nobody else.
 func keepEach(ctx context.Context, services <-chan string, every time.Duration, keep func(service string) keeper) {
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
 	wake := make(map[string]chan struct{}) // by service
+	free := make(chan struct{}, keptAtOnce)
 	for {
 		var service string
 		select {
@@ -37,18 +43,22 @@ func keepEach(ctx context.Context, services <-chan string, every time.Duration, 
 			return
 		case service = <-services:
 		}
-		if wake[service] == nil {
-			wake[service] = make(chan struct{}, 1)
-			keeping.Go(func() { keepOne(ctx, wake[service], every, keep(service)) })
+		woken := wake[service]
+		if woken == nil {
+			woken = make(chan struct{}, 1)
+			wake[service] = woken
+			keeping.Go(func() { keepOne(ctx, woken, free, every, keep(service)) })
 		}
 		select {
-		case wake[service] <- struct{}{}:
+		case woken <- struct{}{}:
 		default:
 		}
 	}
 }
 
-func keepOne(ctx context.Context, wake <-chan struct{}, every time.Duration, k keeper) {
+// keepOne looks after one service, in turn with others as far as there is room in
+// free.
+func keepOne(ctx context.Context, wake <-chan struct{}, free chan struct{}, every time.Duration, k keeper) {
 	defer k.forget()
 	var again <-chan time.Time
 	pause := keepAgain
@@ -60,9 +70,15 @@ func keepOne(ctx context.Context, wake <-chan struct{}, every time.Duration, k k
 			pause = keepAgain
 		case <-again:
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case free <- struct{}{}:
+		}
 		lookCtx, cancel := context.WithTimeout(ctx, keepTimeout)
 		mine, err := k.look(lookCtx)
 		cancel()
+		<-free
 		again = nil
 		switch {
 		case ctx.Err() != nil:

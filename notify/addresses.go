@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
+
+	"switchd/secretfile"
 )
 
 // Bounds of a file of addresses.
@@ -36,21 +37,11 @@ type Addresses struct {
 // file. Errors tell the line and nothing of what a URL has.
 // Source: https://shoutrrr.nickfedor.com/latest/services/overview/
 func Load(path string) (*Addresses, error) {
-	f, err := os.Open(path)
+	f, err := secretfile.Open(path, "the addresses to notify", "the secrets in them")
 	if err != nil {
-		return nil, fmt.Errorf("open the addresses to notify: %w", err)
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // was only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("stat the addresses to notify: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return nil, fmt.Errorf("read the addresses to notify in %s: it is no regular file", path)
-	case mode.Perm()&0o077 != 0:
-		return nil, fmt.Errorf("read the addresses to notify in %s: others can read it (mode %04o); chmod 600 it, and replace the secrets in it if they might have", path, mode.Perm())
-	}
 	return parse(f, path)
 }
 

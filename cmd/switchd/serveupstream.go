@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"switchd/artifact"
 	"switchd/consul"
 	"switchd/driver"
 	"switchd/replica"
+	"switchd/secretfile"
 	"switchd/spec"
 	"switchd/upstream"
 )
@@ -56,23 +57,21 @@ const maxToken = 4 << 10
 
 // readToken reads a file with a token, which nobody else may read.
 func readToken(path string) (string, error) {
-	info, err := os.Stat(path)
+	f, err := secretfile.Open(path, "the token", "it")
 	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
+		return "", err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("read the token: others can read %s (mode %04o); chmod 600 it, and replace it if they might have", path, mode)
-	}
-	if info.Size() > maxToken {
-		return "", fmt.Errorf("read the token: %s has %d bytes, more than the %d allowed", path, info.Size(), maxToken)
-	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator has named it
+	defer f.Close() //nolint:errcheck // was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxToken+1))
 	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
+		return "", fmt.Errorf("read the token %s: %w", path, err)
+	}
+	if len(text) > maxToken {
+		return "", fmt.Errorf("read the token %s: it has more than the %d bytes allowed", path, maxToken)
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" || strings.ContainsAny(token, " \t\r\n") {
-		return "", fmt.Errorf("read the token: %s is to hold one token and nothing else", path)
+		return "", fmt.Errorf("read the token %s: it is to hold one token and nothing else", path)
 	}
 	return token, nil
 }

@@ -7,8 +7,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+
+	"switchd/secretfile"
 )
 
 const (
@@ -43,21 +44,11 @@ func Random() *Jar {
 // replicas: add the new one as the second line, exchange the two, remove the
 // old one after an hour.
 func Load(path string) (*Jar, error) {
-	f, err := os.Open(path)
+	f, err := secretfile.Open(path, "cookie secrets", "the secrets")
 	if err != nil {
-		return nil, fmt.Errorf("open cookie secrets: %w", err)
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // was only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("stat cookie secrets: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return nil, fmt.Errorf("read cookie secrets %s: it is no regular file", path)
-	case mode.Perm()&0o077 != 0:
-		return nil, fmt.Errorf("read cookie secrets %s: others can read it (mode %04o); chmod 600 it, and replace the secrets if they might have", path, mode.Perm())
-	}
 	return parse(f, path)
 }
 

@@ -4,10 +4,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"switchd/secretfile"
 )
 
 const (
@@ -37,21 +38,11 @@ func Load(paths ...string) (*Ring, error) {
 }
 
 func (r *Ring) load(path string) error {
-	f, err := os.Open(path)
+	f, err := secretfile.Open(path, "TSIG keys", "the keys")
 	if err != nil {
-		return fmt.Errorf("open TSIG keys: %w", err)
+		return err
 	}
 	defer f.Close() //nolint:errcheck // was only read
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("stat TSIG keys: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case !mode.IsRegular():
-		return fmt.Errorf("read TSIG keys %s: it is no regular file", path)
-	case mode.Perm()&0o077 != 0:
-		return fmt.Errorf("read TSIG keys %s: others can read it (mode %04o); chmod 600 it, and replace the keys if they might have", path, mode.Perm())
-	}
 	return r.read(f, path)
 }
 

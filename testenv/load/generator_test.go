@@ -35,15 +35,8 @@ type zone struct {
 func newZone(t *testing.T, records ...string) *zone {
 	t.Helper()
 	z := &zone{records: records}
-	packets, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener := bothPorts(t)
 	z.addr = packets.LocalAddr().String()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", z.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, server := range []*dns.Server{
 		{PacketConn: packets, Handler: z},
 		{Listener: listener, Handler: z},
@@ -65,6 +58,26 @@ func newZone(t *testing.T, records ...string) *zone {
 		})
 	}
 	return z
+}
+
+// bothPorts listens on a port that is free over UDP and over TCP.
+func bothPorts(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var errs []error
+	for range 20 {
+		packets, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		// Somebody's connection has just that port.
+		errs = append(errs, err, packets.Close())
+	}
+	t.Fatal(errors.Join(errs...))
+	return nil, nil
 }
 
 func (z *zone) set(records ...string) {
@@ -181,6 +194,7 @@ func TestGenerator_SeesAFlip(t *testing.T) {
 	g, stop := run(t, load.Config{Port: port, Servers: []string{z.addr}, Workers: 4, Rate: 200})
 	until(t, g, succeeded(20))
 	g.Mark("flipping")
+	until(t, g, succeeded(20)) // what was sent before has its answer
 	z.set("web.apps.test. 0 CNAME green.web.apps.test.", "green.web.apps.test. 60 A 127.0.0.2")
 	g.Mark("flipped")
 	until(t, g, succeeded(20))

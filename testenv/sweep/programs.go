@@ -146,7 +146,9 @@ func (w *world) aimed(p Point) (string, bool) {
 // keep keeps a program running until the world is closed, as an init system
 // does.
 func (w *world) keep(ctx context.Context, p *process) {
+	w.mu.Lock()
 	w.kept = append(w.kept, p)
+	w.mu.Unlock()
 	w.work.Go(func() {
 		for ctx.Err() == nil {
 			if err := w.run(ctx, p); err != nil {
@@ -183,21 +185,21 @@ func (w *world) run(ctx context.Context, p *process) error {
 	}
 }
 
-// kill kills a program of the world; it is dead when kill returns.
+// kill kills a program of the world that is under way; it is dead when kill
+// returns.
 func (w *world) kill(who string) error {
 	if who == promote || who == rollback {
 		w.underWayMu.Lock()
 		defer w.underWayMu.Unlock()
 		return w.underWay.Process.Kill() // it was waited for an answer, which will never come
 	}
-	for _, p := range w.kept {
-		if p.who == who {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return p.now.Kill()
-		}
-	}
-	return fmt.Errorf("there is no %s", who)
+	w.mu.Lock()
+	i := slices.IndexFunc(w.kept, func(p *process) bool { return p.who == who })
+	p := w.kept[i] // it has just said something
+	w.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now.Kill()
 }
 
 // operate runs a command of the CLI, again if it was killed, and tells its words

@@ -174,6 +174,9 @@ func (s *state) watchHealthOf(ctx context.Context, service string) {
 	s.watches[service] = cancel
 	s.watching.Go(func() {
 		s.feed.Consul.WatchService(ctx, service, func(seen consul.Seen[[]*api.ServiceEntry]) {
+			if seen.Err == nil && !seen.Changed {
+				return // what is confirmed makes no other answers, and a thousand services are many of these
+			}
 			s.update(ctx, healthOf(service), seen.Err, func() error {
 				s.health[service] = pools.FromHealth(seen.Value)
 				return nil

@@ -47,6 +47,8 @@ func run(ctx context.Context, f flags) error {
 			return fmt.Errorf("make a folder: %w", err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make a folder: %w", err)
 	}
 	began := time.Now()
 	s := newStorm(dir, f.Seed, func(format string, args ...any) {

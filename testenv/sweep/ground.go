@@ -171,7 +171,7 @@ func await(ctx context.Context, patience time.Duration, try func() error) error 
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("not within %v: %w", patience, err)
-		case <-time.After(30 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

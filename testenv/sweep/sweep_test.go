@@ -22,7 +22,7 @@ func TestSweep_EndsRightWhereverItIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := ground.Sweep(t.Context(), sweep.Options{AtATime: 12, Kills: 4, Known: sweep.Known(), Say: func(broken string) { t.Error(broken) }})
+	result, err := ground.Sweep(t.Context(), sweep.Options{AtATime: 12, Kills: 6, Known: sweep.Known(), Say: func(broken string) { t.Error(broken) }})
 	if err != nil {
 		t.Fatal(err)
 	}

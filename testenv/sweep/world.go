@@ -244,7 +244,7 @@ func (w *world) watch(ctx context.Context) error {
 		return err
 	}
 	var err error
-	w.users, err = load.New(load.Config{Name: "web.apps.test", Port: w.port, Servers: []string{w.dns()}, Workers: 3, Rate: 15})
+	w.users, err = load.New(load.Config{Name: "web.apps.test", Port: w.port, Servers: []string{w.dns()}, Workers: 3, Rate: 10})
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (f flags) rollbacks(ctx context.Context, dir string) (_ []figure, err error
 	if err != nil {
 		return nil, err
 	}
-	rolled, err := f.prepare(ctx, c, l, &writes)
+	rolled, err := f.prepare(ctx, c, &writes)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (f flags) rollbacks(ctx context.Context, dir string) (_ []figure, err error
 
 // prepare has 2.0.0 live on green and 1.0.0 warm on blue, and tells how many
 // writes of all replicas the second rollout took.
-func (f flags) prepare(ctx context.Context, c *cluster.Cluster, _ *ledger.Ledger, writes *counter) (int64, error) {
+func (f flags) prepare(ctx context.Context, c *cluster.Cluster, writes *counter) (int64, error) {
 	s := cluster.DefaultService()
 	s.Quorum, s.Analysis, s.Warmup, s.Drain, s.Bake = max(f.Nodes-1, 1), false, false, false, time.Second
 	s.Extra = "  switch \"resolver\" {}\n"

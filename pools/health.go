@@ -29,6 +29,9 @@ type Instance struct {
 	Passing bool   `json:"passing"`
 	// Why is what the first check that doesn't pass says.
 	Why string `json:"why,omitempty"`
+	// Away tells that Consul's failure detector holds the node for dead, which
+	// says nothing about the service on it.
+	Away bool `json:"away,omitempty"`
 }
 
 // Pool is one colour's instances, by node name.
@@ -87,7 +90,7 @@ func FromHealth(entries []*api.ServiceEntry) map[string]Pool {
 			in.Address = e.Node.Address
 		}
 		if !in.Passing {
-			in.Why = reason(e.Checks)
+			in.Why, in.Away = reason(e.Checks), away(e.Checks)
 		}
 		found[colour] = append(found[colour], in)
 	}
@@ -95,6 +98,12 @@ func FromHealth(entries []*api.ServiceEntry) map[string]Pool {
 		slices.SortFunc(p, func(a, b Instance) int { return strings.Compare(a.Node, b.Node) })
 	}
 	return found
+}
+
+func away(checks api.HealthChecks) bool {
+	return slices.ContainsFunc(checks, func(c *api.HealthCheck) bool {
+		return c.CheckID == "serfHealth" && c.Status != api.HealthPassing
+	})
 }
 
 func reason(checks api.HealthChecks) string {

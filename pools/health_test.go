@@ -144,3 +144,28 @@ func TestMembers_AreEachNodeOnceWithWhatTheCatalogSays(t *testing.T) {
 		}
 	})
 }
+
+// A node that Consul holds for dead says nothing about what runs on it.
+func TestFromHealth_TellsANodeThatIsAwayFromAServiceThatIsSick(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		check *api.HealthCheck
+		away  bool
+	}{
+		"Dead":    {&api.HealthCheck{CheckID: "serfHealth", Name: "Serf Health Status", Status: api.HealthCritical, Output: "Agent not live or unreachable"}, true},
+		"Alive":   {&api.HealthCheck{CheckID: "serfHealth", Status: api.HealthPassing}, false},
+		"Refused": {&api.HealthCheck{CheckID: "web-blue", Status: api.HealthCritical, Output: "connection refused"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := pools.FromHealth([]*api.ServiceEntry{{
+				Node:    &api.Node{Node: "b1"},
+				Service: &api.AgentService{Meta: map[string]string{pools.MetaPool: spec.Blue}},
+				Checks:  api.HealthChecks{test.check},
+			}})
+			if in, ok := found[spec.Blue].On("b1"); !ok || in.Away != test.away {
+				t.Errorf("got %+v, want away to be %t", in, test.away)
+			}
+		})
+	}
+}

@@ -15,6 +15,9 @@ import (
 	"switchd/spec"
 )
 
+// errHeldForDead is about the node, and not about what runs on it.
+var errHeldForDead = errors.New("Consul holds the node for dead") //nolint:staticcheck // a name
+
 // prove waits until the new version is healthy for long enough, here and in
 // the catalog.
 func (u *unit) prove(ctx context.Context) error {
@@ -34,6 +37,7 @@ func (u *unit) prove(ctx context.Context) error {
 		err = u.passes(looking, move)
 	}
 	_, unread := errors.AsType[*consul.Error](err)
+	unread = unread || errors.Is(err, errHeldForDead)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err() // the agent ends; the next one goes on
@@ -133,6 +137,10 @@ func (u *unit) passes(ctx context.Context, move Move) error {
 				err = fmt.Errorf("version %s answers on the node, but Consul's catalog does not have it", move.To.Version)
 			case in.Version != move.To.Version:
 				err = fmt.Errorf("version %s answers on the node, but Consul's catalog still says %s", move.To.Version, in.Version)
+			case in.Away:
+				// A cable that was just put back: the agent reaches Consul before
+				// the failure detector has heard of it.
+				err = fmt.Errorf("version %s answers on the node, but %w: %s", move.To.Version, errHeldForDead, in.Why)
 			case !in.Passing:
 				err = fmt.Errorf("version %s answers on the node, but Consul does not hold it for passing: %s", move.To.Version, in.Why)
 			default:

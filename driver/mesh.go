@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,7 +130,9 @@ func (k *meshKeeper) tell(ctx context.Context, done mesh.Derived, err error) {
 	if errors.Is(err, context.Canceled) {
 		return // it is to end
 	}
-	edited := len(done.Steps) > 0 && reflect.DeepEqual(k.made, done.Entries)
+	asBefore := reflect.DeepEqual(k.made, done.Entries)
+	undoes := func(s mesh.Step) bool { return asBefore || s.Undoes }
+	edited := slices.ContainsFunc(done.Steps, undoes)
 	k.meshTroubles.note(k.service, err)
 	k.Metrics.meshed(k.service, meshOutcome(done, edited, err), err != nil)
 	if edited {
@@ -137,7 +140,7 @@ func (k *meshKeeper) tell(ctx context.Context, done mesh.Derived, err error) {
 	}
 	log := k.Log.With("service", k.service, "mesh", done.Name)
 	for _, step := range done.Steps {
-		if edited {
+		if undoes(step) {
 			log.WarnContext(ctx, "a config entry was not what the live record says; put right", "kind", step.Kind, "was", step.Was, "is", step.Is)
 		} else {
 			log.InfoContext(ctx, "config entry written", "kind", step.Kind, "was", step.Was, "is", step.Is)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -73,6 +74,7 @@ const (
 // then.
 func (d *Deriver) Derive(ctx context.Context, service string) (Derived, error) {
 	var done Derived
+	var right Entries // that the last try left right
 	wanted, err := d.Source.Service(ctx, service)
 	for try := 1; ; try++ {
 		if err != nil || wanted.Mesh == nil {
@@ -96,10 +98,16 @@ func (d *Deriver) Derive(ctx context.Context, service string) (Derived, error) {
 		if len(steps) == 0 {
 			return done, wrong
 		}
+		for i := range steps {
+			steps[i].Undoes = reflect.DeepEqual(right, done.Entries)
+		}
 		written, err := d.write(ctx, steps)
 		done.Steps = append(done.Steps, steps[:written]...)
 		switch {
+		case err == nil && wrong == nil:
+			right = done.Entries
 		case err == nil, errors.Is(err, consul.ErrConflict):
+			right = Entries{} // which of them are right isn't known
 		default:
 			return done, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,6 +126,7 @@ func TestDerive_OnARealConsul(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, world){
 		"follows-the-live-record":                    testFollows,
 		"puts-an-edit-back-and-keeps-what-leads-not": testPutsBack,
+		"tells-an-edit-of-its-own-writes":            testTells,
 		"proves-nothing-while-some-are-led-away":     testElsewhere,
 		"leaves-a-splitter-that-was-there-before":    testLeaves,
 		"writes-nothing-without-its-fence":           testFence,
@@ -256,6 +258,48 @@ func testPutsBack(t *testing.T, w world) {
 	if now.ConnectTimeout != 3*time.Second || now.RequestTimeout != 7*time.Second || now.LoadBalancer == nil || now.LoadBalancer.Policy != "least_request" ||
 		now.Failover["*"].Service != "spare" || now.Meta["team"] != "shop" || now.DefaultSubset != spec.Blue {
 		t.Errorf("the switch has changed more than the pool: %+v", now)
+	}
+}
+
+// edited is a store that somebody else edits just after a write to it.
+type edited struct {
+	mesh.Store
+
+	edit func()
+}
+
+func (e edited) WriteConfigEntry(ctx context.Context, entry api.ConfigEntry, index uint64) error {
+	defer e.edit()
+	return e.Store.WriteConfigEntry(ctx, entry, index)
+}
+
+// An edit that is made while a derivation still looks whether all is right is
+// put back by it too, and is no write of its own.
+func testTells(t *testing.T, w world) {
+	var once sync.Once
+	w.deriver.Store = edited{w.client, func() {
+		once.Do(func() {
+			w.edit(t, &api.ServiceResolverConfigEntry{Kind: api.ServiceResolver, Name: w.name, DefaultSubset: "v7", Subsets: map[string]api.ServiceResolverSubset{"v7": {}}})
+		})
+	}}
+	w.spec.Mesh.Protocol = "" // one write makes all right
+	w.lead(spec.Green, 0)
+	done, err := w.deriver.Derive(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.leads(t); got != "green" {
+		t.Errorf("leads %s", got)
+	}
+	if len(done.Steps) != 2 || done.Steps[0].Undoes || !done.Steps[1].Undoes || done.Steps[1].Was != "default subset v7 of v7" {
+		t.Errorf("got %+v", done.Steps)
+	}
+	// What follows a new record is not an edit.
+	var switched sync.Once
+	w.deriver.Store = edited{w.client, func() { switched.Do(func() { w.lead(spec.Blue, 0) }) }}
+	w.lead(spec.Green, 0)
+	if done, err = w.deriver.Derive(t.Context(), "shop"); err != nil || len(done.Steps) != 2 || slices.ContainsFunc(done.Steps, func(s mesh.Step) bool { return s.Undoes }) {
+		t.Errorf("got %+v: %v", done.Steps, err)
 	}
 }
 

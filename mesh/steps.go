@@ -13,6 +13,9 @@ type Step struct {
 	Index      uint64          // what it was read at, for CAS; 0: there is none yet
 	// Was and Is are the entry in words, for logs.
 	Was, Is string
+	// Undoes says that somebody else has written what it changes: the same
+	// derivation had made the entries right before.
+	Undoes bool
 }
 
 // ForeignError says that entries are somebody else's, which are not touched.
@@ -40,16 +43,16 @@ func (e Entries) Steps(held Held) ([]Step, error) {
 	// The resolver comes before the splitter: a splitter needs the subsets, and
 	// the default subset only counts once the splitter is gone.
 	if next := held.resolver(e.Resolver); !held.isResolver(next) {
-		steps = append(steps, Step{api.ServiceResolver, next.Name, next, held.Resolver.ModifyIndex, wordsOfResolver(&held.Resolver), wordsOfResolver(next)})
+		steps = append(steps, Step{Kind: api.ServiceResolver, Name: next.Name, Write: next, Index: held.Resolver.ModifyIndex, Was: wordsOfResolver(&held.Resolver), Is: wordsOfResolver(next)})
 	}
 	switch have := held.Splitter; {
 	case e.Splitter == nil && have.ModifyIndex != 0:
-		steps = append(steps, Step{api.ServiceSplitter, have.Name, nil, have.ModifyIndex, wordsOfSplitter(&have), "none"})
+		steps = append(steps, Step{Kind: api.ServiceSplitter, Name: have.Name, Index: have.ModifyIndex, Was: wordsOfSplitter(&have), Is: "none"})
 	case e.Splitter == nil:
 	case err != nil: // Consul would refuse it
 	default:
 		if next := held.splitter(e.Splitter); !held.isSplitter(next) {
-			steps = append(steps, Step{api.ServiceSplitter, next.Name, next, have.ModifyIndex, wordsOfSplitter(&have), wordsOfSplitter(next)})
+			steps = append(steps, Step{Kind: api.ServiceSplitter, Name: next.Name, Write: next, Index: have.ModifyIndex, Was: wordsOfSplitter(&have), Is: wordsOfSplitter(next)})
 		}
 	}
 	return steps, err
@@ -88,13 +91,13 @@ func (e Entries) define(held Held) ([]Step, error) {
 	case have.ModifyIndex == 0 && held.Protocol == "":
 		return nil, fmt.Errorf("what %s speaks is not known: %w", e.Defaults.Name, held.Unknown)
 	case have.ModifyIndex == 0:
-		return []Step{{api.ServiceDefaults, e.Defaults.Name, e.Defaults, 0, "none", wordsOfDefaults(e.Defaults)}}, nil
+		return []Step{{Kind: api.ServiceDefaults, Name: e.Defaults.Name, Write: e.Defaults, Was: "none", Is: wordsOfDefaults(e.Defaults)}}, nil
 	case !own:
 		return nil, foreign("the service-defaults of %s, which are not switchd's, say %s, but weights need %s; set Protocol = %[3]q in them, or delete them",
 			e.Defaults.Name, wordsOfDefaults(&have), want)
 	default:
 		next := have
 		next.Protocol = want
-		return []Step{{api.ServiceDefaults, next.Name, &next, have.ModifyIndex, wordsOfDefaults(&have), wordsOfDefaults(&next)}}, nil
+		return []Step{{Kind: api.ServiceDefaults, Name: next.Name, Write: &next, Index: have.ModifyIndex, Was: wordsOfDefaults(&have), Is: wordsOfDefaults(&next)}}, nil
 	}
 }

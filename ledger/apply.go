@@ -67,7 +67,11 @@ func (l *Ledger) Apply(ctx context.Context, by string, desired *spec.Desired) er
 	}
 	// What DNS answers follows at once, however many parts there were; should
 	// this process die here, the next replica to look does it.
-	if err := again(ctx, l.DeriveNames); err != nil {
+	derive := func() error {
+		_, err := l.DeriveNames(ctx)
+		return err
+	}
+	if err := again(derive); err != nil {
 		return fmt.Errorf("%w; the desired state is written, and the replicas will follow it", err)
 	}
 	return l.forgetZoneFiles(ctx, file)

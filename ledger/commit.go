@@ -210,30 +210,43 @@ func (l *Ledger) Do(ctx context.Context, name, by string, operation func(rollout
 }
 
 // doAlso is Do with further operations in the change's transaction.
-func (l *Ledger) doAlso(ctx context.Context, name, by string, operation func(rollout.Situation) (*rollout.Change, error), also ...Also) (*rollout.Change, error) {
-	operator, err := l.Operate(ctx, by)
+func (l *Ledger) doAlso(ctx context.Context, name, by string, operation func(rollout.Situation) (*rollout.Change, error), also ...Also) (change *rollout.Change, err error) {
+	err = l.operate(ctx, by, func(operator *Operator) error {
+		s, err := l.look(ctx, name)
+		if err != nil {
+			return err
+		}
+		if change, err = operation(s); err != nil {
+			return err
+		}
+		return l.Commit(ctx, operator, change, also...)
+	})
 	if err != nil {
 		return nil, err
 	}
+	return change, nil
+}
+
+// operate has something written under a short lease of its own, until no other
+// writer is faster.
+func (l *Ledger) operate(ctx context.Context, by string, write func(*Operator) error) error {
+	operator, err := l.Operate(ctx, by)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = operator.Close(context.WithoutCancel(ctx)) }() // its TTL ends it otherwise
+	return again(func() error { return write(operator) })
+}
+
+// again looks and writes until no other writer is faster.
+func again(write func() error) error {
 	for try := 1; ; try++ {
-		s, err := l.look(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		change, err := operation(s)
-		if err != nil {
-			return nil, err
-		}
-		err = l.Commit(ctx, operator, change, also...)
-		if err == nil {
-			return change, nil
-		}
+		err := write()
 		if !errors.Is(err, consul.ErrConflict) {
-			return nil, err
+			return err
 		}
 		if try == tries {
-			return nil, fmt.Errorf("%w; others were faster %d times in a row, nothing was changed: try again", err, tries)
+			return fmt.Errorf("%w; others were faster %d times in a row and nothing was written: try again", err, tries)
 		}
 	}
 }

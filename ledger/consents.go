@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -111,16 +110,13 @@ func (l *Ledger) Bypass(ctx context.Context, service string, b rollout.Bypass) e
 // say writes a key that only one person writes, and they perhaps twice at the
 // same time.
 func (l *Ledger) say(ctx context.Context, key string, word any) error {
-	for try := 1; ; try++ {
+	return again(func() error {
 		op, err := l.sayOp(ctx, key, word)
 		if err != nil {
 			return err
 		}
-		err = l.Consul.Txn(ctx, "write "+key, op)
-		if !errors.Is(err, consul.ErrConflict) || try == tries {
-			return err
-		}
-	}
+		return l.Consul.Txn(ctx, "write "+key, op)
+	})
 }
 
 func (l *Ledger) sayOp(ctx context.Context, key string, word any) (consul.Op, error) {

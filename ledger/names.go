@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -168,14 +167,4 @@ func (l *Ledger) moveSerial(ctx context.Context, action string, ops ...consul.Op
 		return err
 	}
 	return l.Consul.Txn(ctx, action, append(ops, serial)...)
-}
-
-// again does a derivation until no other writer is faster.
-func again(ctx context.Context, derive func(context.Context) (bool, error)) error {
-	for try := 1; ; try++ {
-		_, err := derive(ctx)
-		if err == nil || try == tries || !errors.Is(err, consul.ErrConflict) {
-			return err
-		}
-	}
 }

@@ -124,28 +124,17 @@ func (l *Ledger) surplusTrains(ctx context.Context) ([]consul.Op, error) {
 // ChangeTrain reads a train, has it changed, and writes it under a short lease.
 // When another writer was faster it does so again. A change that returns false
 // leaves the train as it is.
-func (l *Ledger) ChangeTrain(ctx context.Context, id, by string, change func(*train.Train) bool) (*train.Train, error) {
-	operator, err := l.Operate(ctx, by)
+func (l *Ledger) ChangeTrain(ctx context.Context, id, by string, change func(*train.Train) bool) (t *train.Train, err error) {
+	err = l.operate(ctx, by, func(operator *Operator) error {
+		if t, err = l.Train(ctx, id); err != nil || !change(t) {
+			return err
+		}
+		return l.PutTrain(ctx, operator, t)
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = operator.Close(context.WithoutCancel(ctx)) }() // its TTL ends it otherwise
-	for try := 1; ; try++ {
-		t, err := l.Train(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if !change(t) {
-			return t, nil
-		}
-		err = l.PutTrain(ctx, operator, t)
-		if err == nil {
-			return t, nil
-		}
-		if !errors.Is(err, consul.ErrConflict) || try == tries {
-			return nil, err
-		}
-	}
+	return t, nil
 }
 
 // TrainFacts reads what is known of the services of a train, consistently for

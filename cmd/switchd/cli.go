@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -119,6 +120,16 @@ func commandOf(err error) string {
 // printf writes to standard output; that it can't be written to is found out
 // by whoever reads it.
 func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.stdout, format, args...) }
+
+// json prints a document, which the error calls by its name.
+func (a *app) json(name string, document any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(document); err != nil {
+		return fmt.Errorf("print the %s: %w", name, err)
+	}
+	return nil
+}
 
 func (a *app) notef(format string, args ...any) { _, _ = fmt.Fprintf(a.stderr, format, args...) }
 

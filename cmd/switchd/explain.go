@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"switchd/explain"
@@ -38,10 +36,5 @@ func (c *explainCmd) Run(a *app) error {
 	if !c.JSON {
 		return explanation.Text(a.stdout, now)
 	}
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(explanation); err != nil {
-		return fmt.Errorf("print the explanation: %w", err)
-	}
-	return nil
+	return a.json("explanation", explanation)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"text/tabwriter"
@@ -38,12 +37,7 @@ func (c *historyCmd) Run(a *app) error {
 		records = records[len(records)-c.Number : len(records)-c.Number+1]
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(records); err != nil {
-			return fmt.Errorf("print the history: %w", err)
-		}
-		return nil
+		return a.json("history", records)
 	}
 	if c.Number > 0 {
 		opts := terminal(a.stdout)

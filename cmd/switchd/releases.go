@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -69,12 +68,7 @@ func (c *releasesListCmd) Run(a *app) error {
 		}
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(releases); err != nil {
-			return fmt.Errorf("print the releases: %w", err)
-		}
-		return nil
+		return a.json("releases", releases)
 	}
 	return c.table(a, releases, uses)
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -84,12 +82,7 @@ func (c *statusCmd) watch(a *app, show func() error) error {
 
 func (c *statusCmd) print(a *app, doc status.Document) error {
 	if c.JSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(doc); err != nil {
-			return fmt.Errorf("print the status: %w", err)
-		}
-		return nil
+		return a.json("status", doc)
 	}
 	if c.Service != "" {
 		return status.Detail(a.stdout, doc, time.Now(), terminal(a.stdout))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -34,10 +33,8 @@ func (c *statusCmd) across(a *app) error {
 		return a.ctx.Err()
 	}
 	if c.JSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(across); err != nil {
-			return fmt.Errorf("print the status: %w", err)
+		if err := a.json("status", across); err != nil {
+			return err
 		}
 	} else if err := status.AcrossText(a.stdout, across, time.Now(), terminal(a.stdout)); err != nil {
 		return err

@@ -452,21 +452,6 @@ func TestTimeline_OfAnEndedRolloutEndsWithItsLastEvent(t *testing.T) {
 	}
 }
 
-func TestEvents_AreThoseOfTheTimeline(t *testing.T) {
-	t.Parallel()
-	record := ended().Record
-	var whole, part strings.Builder
-	if err := status.Timeline(&whole, record, at("05:11:22"), status.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := status.Events(&part, record.Timeline[2:], at("05:11:22"), status.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if part.Len() == 0 || !strings.HasSuffix(whole.String(), part.String()) {
-		t.Errorf("got\n%s\nwhich does not end\n%s", part.String(), whole.String())
-	}
-}
-
 func TestColor_ChangesNothingButTheColours(t *testing.T) {
 	t.Parallel()
 	doc := read(t, newReader(first(), ended(), canary()))

@@ -21,17 +21,8 @@ func Timeline(w io.Writer, r *rollout.Record, now time.Time, opts Options) error
 	return p.flush(w)
 }
 
-// Events prints a part of a timeline, for who follows a rollout.
-func Events(w io.Writer, events []rollout.Event, now time.Time, opts Options) error {
-	p := &page{opts: opts}
-	p.events(events, now)
-	return p.flush(w)
-}
-
 func (p *page) events(events []rollout.Event, now time.Time) {
 	for _, e := range events {
-		// The columns are fixed, so that parts printed one after the other
-		// align.
 		at := e.At.In(now.Location()).Format(time.DateTime) + gap
 		p.line(0, cell{at, faint}, cell{fmt.Sprintf("%-10s", e.Phase), look(e.Phase)}, cell{text: gap + e.What})
 		if !p.opts.Facts {

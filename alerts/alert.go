@@ -10,10 +10,10 @@ package alerts
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 
+	"switchd/rollout"
 	"switchd/status"
 )
 
@@ -92,16 +92,5 @@ func (a Alert) why(note string) string {
 	return text + " [" + a.ID() + "]"
 }
 
-// quote makes a foreign text printable and bounds it, between two characters.
-func quote(text string, most int) string {
-	text = status.Printable(text)
-	if len(text) <= most {
-		return text
-	}
-	const ellipsis = "…"
-	end := most - len(ellipsis)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + ellipsis
-}
+// quote makes a foreign text printable and bounds it.
+func quote(text string, most int) string { return rollout.Clip(status.Printable(text), most) }

@@ -353,8 +353,8 @@ func (f *follower) nextHold() time.Time {
 	maps.DeleteFunc(f.holds, func(_ string, h hold) bool { return now.Sub(h.until) > time.Minute })
 	var next time.Time
 	for _, h := range f.holds {
-		if h.until.After(now) && (next.IsZero() || h.until.Before(next)) {
-			next = h.until
+		if h.until.After(now) {
+			next = rollout.Earlier(next, h.until)
 		}
 	}
 	return next

@@ -132,9 +132,7 @@ func (t *teller) run(ctx context.Context) {
 func (t *teller) next() time.Duration {
 	var first time.Time
 	for _, s := range t.services {
-		if !s.wake.IsZero() && (first.IsZero() || s.wake.Before(first)) {
-			first = s.wake
-		}
+		first = rollout.Earlier(first, s.wake)
 	}
 	if first.IsZero() {
 		return time.Hour
@@ -241,20 +239,12 @@ func (t *teller) tell(ctx context.Context, name string, s *told, facts notify.Fa
 		t.known(ctx, n.To, !errors.Is(err, notify.ErrUnknownName))
 		if err != nil {
 			// The file of addresses may be mended, or an address get room.
-			wake = earlier(wake, now.Add(unknownAgain))
+			wake = rollout.Earlier(wake, now.Add(unknownAgain))
 			continue
 		}
 		s.open[n.String()] = true
 	}
-	s.wake = earlier(s.wake, wake)
-}
-
-// earlier is the earlier one of two times, of which the zero time is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+	s.wake = rollout.Earlier(s.wake, wake)
 }
 
 // known says once of a name that there are no addresses for it.

@@ -110,8 +110,8 @@ func (f *follower) nextTake() time.Time {
 	now := time.Now()
 	var next time.Time
 	for _, at := range f.again {
-		if at.After(now) && (next.IsZero() || at.Before(next)) {
-			next = at
+		if at.After(now) {
+			next = rollout.Earlier(next, at)
 		}
 	}
 	return next

@@ -51,7 +51,7 @@ func (t *teller) note(ctx context.Context, d delivery) {
 	s := t.services[d.service]
 	delete(s.open, d.key.String())
 	if d.outcome == notify.Returned {
-		s.wake = earlier(s.wake, time.Now().Add(noticesAgain))
+		s.wake = rollout.Earlier(s.wake, time.Now().Add(noticesAgain))
 		return
 	}
 	s.memory = s.memory.Note(notify.Told{Key: d.key, At: time.Now().UTC(), Missed: d.outcome == notify.Missed})
@@ -84,7 +84,7 @@ func (t *teller) save(ctx context.Context, name string, s *told) {
 	}
 	if err != nil {
 		t.Log.DebugContext(ctx, "what was told is not written down yet", "service", name, "error", err)
-		s.wake = earlier(s.wake, time.Now().Add(noticesAgain))
+		s.wake = rollout.Earlier(s.wake, time.Now().Add(noticesAgain))
 	}
 }
 

@@ -650,7 +650,7 @@ func TestUpstream_IsAwayAndComesBack(t *testing.T) {
 	// Its time passes while nobody can see whether it was rolled back.
 	time.Sleep(time.Until(e.From().Add(time.Second)))
 	if e = c.eligible(t, "web"); e.Eligible("2.0.0") || !strings.Contains(e.Lacks("2.0.0", time.Now()), "can't be read since") {
-		t.Errorf("eligible on what was seen before its time: %s", e)
+		t.Errorf("eligible on what was seen before its time: %+v", e)
 	}
 	if r := c.record(t, "web"); r != nil {
 		t.Errorf("a rollout began on what nobody could see: %+v", r)

@@ -113,10 +113,4 @@ func (w *Waits) Line(now time.Time) string {
 	}
 }
 
-func (t teller) clock(at time.Time) string {
-	local := at.In(t.now.Location())
-	if local.Format(time.DateOnly) == t.now.Format(time.DateOnly) {
-		return local.Format(time.TimeOnly)
-	}
-	return local.Format(time.DateTime)
-}
+func (t teller) clock(at time.Time) string { return status.Clock(at, t.now) }

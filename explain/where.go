@@ -85,12 +85,7 @@ func meaning(p rollout.Phase) string {
 
 // moment is a time as people say it: the time of day, and how long ago that is.
 func (t teller) moment(at time.Time) string {
-	local := at.In(t.now.Location())
-	format := time.TimeOnly
-	if local.Format(time.DateOnly) != t.now.Format(time.DateOnly) {
-		format = time.DateTime
-	}
-	return fmt.Sprintf("%s (%s ago)", local.Format(format), status.Span(t.now.Sub(at)))
+	return fmt.Sprintf("%s (%s ago)", t.clock(at), status.Span(t.now.Sub(at)))
 }
 
 // sentence ends a text with one full stop.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+
+	"switchd/rollout"
 )
 
 const (
@@ -93,7 +95,7 @@ func (o order) fit() (message string, params types.Params) {
 	}
 	switch o.Kind {
 	case "pagerduty", "pushover":
-		m.Text = cut(m.Text, 1000) // they refuse more than 1,024 characters
+		m.Text = rollout.Clip(m.Text, 1000) // they refuse more than 1,024 characters
 	}
 	return m.Text, params
 }

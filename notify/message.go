@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"switchd/rollout"
 	"switchd/spec"
 )
 
@@ -53,7 +54,7 @@ func Compose(notices []Notice) Message {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	all := "\nTo see all:\n  switchd --env " + notices[0].Environment + " status"
-	m.Text = cut(strings.Join(lines, "\n"), maxText-len(all)) + all
+	m.Text = rollout.Clip(strings.Join(lines, "\n"), maxText-len(all)) + all
 	return m
 }
 

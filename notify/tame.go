@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"switchd/rollout"
 )
 
 // tame makes a text fit for strangers' services: no control characters, which
@@ -27,22 +29,9 @@ func tame(text string, limit int, lines bool) string {
 	if lines {
 		var out []string
 		for line := range strings.SplitSeq(text, "\n") {
-			out = append(out, cut(line, maxWidth))
+			out = append(out, rollout.Clip(line, maxWidth))
 		}
 		text = strings.Join(out, "\n")
 	}
-	return cut(text, limit)
-}
-
-// cut bounds a text, between two characters.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	const ellipsis = "…"
-	end := limit - len(ellipsis)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + ellipsis
+	return rollout.Clip(text, limit)
 }

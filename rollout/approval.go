@@ -50,7 +50,7 @@ func (s Situation) Tally(a spec.Approval, now time.Time) Tally {
 			t.Ahead = append(t.Ahead, c)
 		case expires.IsZero() || now.Before(expires):
 			t.Given = append(t.Given, c)
-			t.Expires = earlier(t.Expires, expires)
+			t.Expires = Earlier(t.Expires, expires)
 		}
 	}
 	for _, said := range [][]Consent{t.Given, t.Denied, t.Ahead} {

@@ -40,7 +40,7 @@ func (p *plan) besides(step func() Decision) Decision {
 		p.news = "take note of the armed name"
 	}
 	d := step()
-	d.Jobs, d.Wake = append(d.Jobs, p.look...), earlier(d.Wake, p.wake)
+	d.Jobs, d.Wake = append(d.Jobs, p.look...), Earlier(d.Wake, p.wake)
 	if p.unproved() {
 		d.Jobs = append(d.Jobs, p.armed())
 	}

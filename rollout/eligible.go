@@ -132,19 +132,6 @@ func (e *Eligibility) away(now time.Time) string {
 	return ""
 }
 
-// String says it all in a few words, for people.
-func (e *Eligibility) String() string {
-	now := time.Now()
-	if e.Version == "" {
-		return e.Lacks("", now)
-	}
-	lacks := e.Lacks(e.Version, now)
-	if lacks == "" {
-		lacks = fmt.Sprintf("eligible since %s", clock(e.From(), now))
-	}
-	return e.Version + " " + lacks
-}
-
 // clock is a time of day, with its date if that is not today's.
 func clock(t, now time.Time) string {
 	t = t.In(now.Location())

@@ -196,7 +196,7 @@ func (d *driver) do(ctx context.Context, job Job, s Situation) {
 			verdict.Outcome = gate.Unknown // nobody is looking now
 		}
 		d.report(ctx, job, verdict)
-		if verdict.Outcome == gate.Pass || verdict.Outcome == gate.Fail && !job.Kind.untilPassed() && !job.Kind.watches() {
+		if verdict.Outcome == gate.Pass || verdict.Outcome == gate.Fail && !job.Kind.untilPassed() {
 			return
 		}
 		select {

@@ -34,7 +34,7 @@ func (p *plan) hold(label string, gates []spec.Gate) (Decision, bool) {
 	var windows hours
 	for _, g := range gates {
 		f := p.find(g)
-		p.wake = earlier(p.wake, f.changes)
+		p.wake = Earlier(p.wake, f.changes)
 		state, changed := p.found(label, g, f)
 		moved = moved || changed
 		switch f.outcome {
@@ -129,8 +129,8 @@ func (d deadline) or(other deadline) deadline {
 	return d
 }
 
-// earlier is the earlier one of two times, of which zero is none.
-func earlier(a, b time.Time) time.Time {
+// Earlier is the earlier one of two times, of which zero is none.
+func Earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
@@ -236,7 +236,7 @@ func (p *plan) runOut() string {
 	var over []string
 	for i := range p.record.Gates {
 		g := &p.record.Gates[i]
-		if !p.record.waits(*g) || g.Kind == spec.GateWindow || g.Until.IsZero() || p.now.Before(g.Until) {
+		if !p.record.Waits(*g) || g.Kind == spec.GateWindow || g.Until.IsZero() || p.now.Before(g.Until) {
 			continue
 		}
 		g.Outcome, g.At = GateExpired, p.now
@@ -249,13 +249,14 @@ func (p *plan) runOut() string {
 func (r *Record) Waiting() []GateState {
 	var waiting []GateState
 	for _, g := range r.Gates {
-		if r.waits(g) {
+		if r.Waits(g) {
 			waiting = append(waiting, g)
 		}
 	}
 	return waiting
 }
 
-func (r *Record) waits(g GateState) bool {
+// Waits tells whether the rollout is held by the gate now.
+func (r *Record) Waits(g GateState) bool {
 	return r.Held != nil && g.Point == r.Held.Point && g.Outcome == GateWaits && !g.Since.Before(r.Entered)
 }

@@ -240,10 +240,10 @@ func (r *Record) keep(state json.RawMessage) bool {
 	return true
 }
 
-// clip bounds a text, between two characters.
-func clip(text string) string { return clipTo(text, maxText) }
+func clip(text string) string { return Clip(text, maxText) }
 
-func clipTo(text string, most int) string {
+// Clip bounds a text to so many bytes, between two characters.
+func Clip(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}

@@ -116,13 +116,18 @@ func (s GateState) size() int {
 	return size
 }
 
+// Title names the gate to people, such as "approval owner" or "smoke".
+func (s GateState) Title() string {
+	if s.Kind == s.Name {
+		return s.Name
+	}
+	return s.Kind + " " + s.Name
+}
+
 // String is the state for people, such as
 // "approval owner denied by alice@desk: too late in the week".
 func (s GateState) String() string {
-	text := s.Name
-	if s.Kind != s.Name {
-		text = s.Kind + " " + s.Name
-	}
+	text := s.Title()
 	if s.Outcome == GateWaits {
 		text += " is waited for"
 	} else {
@@ -141,7 +146,7 @@ func (s GateState) String() string {
 // they call themselves, which may be anything.
 func person(who, by string) string {
 	const most = 100 // bytes
-	by = clipTo(by, most)
+	by = Clip(by, most)
 	switch {
 	case by == "" || by == who:
 		return who

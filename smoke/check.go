@@ -68,7 +68,7 @@ func prepare(s spec.Smoke, vars spec.Vars, target Target, client *http.Client) (
 		c.header.Set(name, vars.Expand(value))
 	}
 
-	quoted := quote(vars)
+	quoted := vars.Quoted()
 	if s.WantBody != "" {
 		want, err := regexp.Compile(quoted.Expand(s.WantBody))
 		if err != nil {
@@ -84,21 +84,6 @@ func prepare(s spec.Smoke, vars spec.Vars, target Target, client *http.Client) (
 		c.wantHeader = append(c.wantHeader, headerMatch{name: name, want: want})
 	}
 	return c, nil
-}
-
-// quote returns the variables so that they match themselves in an expression:
-// the dots of a version are no wildcards.
-func quote(v spec.Vars) spec.Vars {
-	return spec.Vars{
-		Service: regexp.QuoteMeta(v.Service),
-		Pool:    regexp.QuoteMeta(v.Pool),
-		Other:   regexp.QuoteMeta(v.Other),
-		Version: regexp.QuoteMeta(v.Version),
-		Node:    regexp.QuoteMeta(v.Node),
-		Address: regexp.QuoteMeta(v.Address),
-		Port:    regexp.QuoteMeta(v.Port),
-		Dir:     regexp.QuoteMeta(v.Dir),
-	}
 }
 
 // String names the check and where it is done.

@@ -1,6 +1,9 @@
 package spec
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Vars are what is known only where and when a text is used. HCL inputs write
 // them as ${pool}; the compiled state keeps them as {{pool}}.
@@ -43,6 +46,15 @@ func VarNames() []string {
 		}
 	}
 	return names
+}
+
+// Quoted are the variables so that they match themselves in a regular
+// expression: the dots of a version are no wildcards.
+func (v Vars) Quoted() Vars {
+	for _, text := range []*string{&v.Service, &v.Pool, &v.Other, &v.Version, &v.Node, &v.Address, &v.Port, &v.Dir, &v.Window, &v.RateInterval} {
+		*text = regexp.QuoteMeta(*text)
+	}
+	return v
 }
 
 // Expand replaces the variables in text.

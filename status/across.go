@@ -185,14 +185,14 @@ func (n *Next) line(now time.Time) string {
 	if !n.Eligible {
 		return n.Version + " is not eligible: " + n.Waits
 	}
-	return join(fmt.Sprintf("%s is eligible since %s", n.Version, clock(n.From, now)), n.Waits)
+	return join(fmt.Sprintf("%s is eligible since %s", n.Version, Clock(n.From, now)), n.Waits)
 }
 
 // before says that the environment before this one can't be read.
 func (p *page) before(doc Document, now time.Time) {
 	for _, s := range doc.Services {
 		if e := s.Eligible; e != nil && e.Contact.Error != "" {
-			p.line(0, cell{fmt.Sprintf("%s can't be read since %s: %s", e.Upstream, clock(e.Contact.Since, now), e.Contact.Error), bad})
+			p.line(0, cell{fmt.Sprintf("%s can't be read since %s: %s", e.Upstream, Clock(e.Contact.Since, now), e.Contact.Error), bad})
 			return
 		}
 	}
@@ -248,7 +248,7 @@ func AcrossText(w io.Writer, across Across, now time.Time, opts Options) error {
 		case place.Error != "":
 			p.line(0, cell{fmt.Sprintf("%s can't be read: %s", place.Name, place.Error), bad})
 		case contact != nil && contact.Error != "":
-			p.line(0, cell{fmt.Sprintf("%s can't read %s since %s: %s", place.Name, place.After, clock(contact.Since, now), contact.Error), bad})
+			p.line(0, cell{fmt.Sprintf("%s can't read %s since %s: %s", place.Name, place.After, Clock(contact.Since, now), contact.Error), bad})
 		case place.After != "" && contact == nil:
 			p.line(0, cell{fmt.Sprintf("%s has never read %s: no replica of `switchd serve` has driven it", place.Name, place.After), bad})
 		}
@@ -269,9 +269,9 @@ func (s Standing) cell(now time.Time) cell {
 	switch n := s.Next; {
 	case n == nil:
 	case n.Eligible:
-		c.text += fmt.Sprintf(", %s eligible since %s", n.Version, clock(n.From, now))
+		c.text += fmt.Sprintf(", %s eligible since %s", n.Version, Clock(n.From, now))
 	case !n.From.IsZero() && now.Before(n.From):
-		c.text += fmt.Sprintf(", %s eligible at %s", n.Version, clock(n.From, now))
+		c.text += fmt.Sprintf(", %s eligible at %s", n.Version, Clock(n.From, now))
 	default:
 		c.text += fmt.Sprintf(", %s not eligible", n.Version)
 	}

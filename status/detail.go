@@ -84,7 +84,7 @@ func (r *Rollout) rows(now time.Time) [][]cell {
 		if !r.ProvedAt.IsZero() {
 			proof = fmt.Sprintf("proved %s later", r.ProvedAt.Sub(r.SwitchedAt).Round(time.Millisecond))
 		}
-		rows = append(rows, []cell{{"switched", faint}, {text: clock(r.SwitchedAt, now) + ", " + proof}})
+		rows = append(rows, []cell{{"switched", faint}, {text: Clock(r.SwitchedAt, now) + ", " + proof}})
 	}
 	if len(r.LeftOut) > 0 {
 		rows = append(rows, []cell{{"left out", faint}, {text: strings.Join(r.LeftOut, ", ")}})

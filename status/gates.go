@@ -43,13 +43,9 @@ func gatesOf(s rollout.Situation) []Gate {
 		}
 		return g
 	}
-	waiting := r.Waiting()
 	var gates []Gate
 	for _, state := range r.Gates {
-		now := slices.ContainsFunc(waiting, func(w rollout.GateState) bool {
-			return w.Name == state.Name && w.Point == state.Point && w.Since.Equal(state.Since)
-		})
-		gates = append(gates, complete(Gate{GateState: state, Now: now}))
+		gates = append(gates, complete(Gate{GateState: state, Now: r.Waits(state)}))
 	}
 	if r.Phase.Ended() {
 		return gates
@@ -80,11 +76,7 @@ func lastGates(gates []Gate) []Gate {
 
 // Line says in words what became of the gate. Times of day are in now's location.
 func (g Gate) Line(now time.Time) string {
-	text := g.Name
-	if g.Kind != g.Name {
-		text = g.Kind + " " + g.Name
-	}
-	text += " " + string(g.Outcome)
+	text := g.Title() + " " + string(g.Outcome)
 	if g.Point != g.Name {
 		text += " at " + g.Point
 	}
@@ -115,7 +107,7 @@ func (g Gate) end(now time.Time) string {
 	if !g.Now || g.Until.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("; until %s (%s), then %s", clock(g.Until, now), left(g.Until.Sub(now)), g.Then)
+	return fmt.Sprintf("; until %s (%s), then %s", Clock(g.Until, now), left(g.Until.Sub(now)), g.Then)
 }
 
 // look is how a gate is painted.

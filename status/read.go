@@ -50,8 +50,8 @@ const parallel = 8
 // there is no document.
 func Read(ctx context.Context, r Reader, names ...string) (Document, error) {
 	doc := Document{Environment: r.Env(), At: time.Now().UTC(), Services: []Service{}, Replicas: []Replica{}}
-	all := len(names) == 0
-	if all {
+	named := names // none: all
+	if len(named) == 0 {
 		services, err := r.Services(ctx)
 		if err != nil {
 			return Document{}, fmt.Errorf("read the services: %w", err)
@@ -59,10 +59,6 @@ func Read(ctx context.Context, r Reader, names ...string) (Document, error) {
 		for _, s := range services {
 			names = append(names, s.Name)
 		}
-	}
-	named := names
-	if all {
-		named = nil
 	}
 	found := make([]*Service, len(names))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -85,9 +81,9 @@ func Read(ctx context.Context, r Reader, names ...string) (Document, error) {
 			case err == nil:
 				service := Of(s)
 				found[i] = &service
-			case all && errors.Is(err, ledger.ErrUnknownService):
+			case len(named) == 0 && errors.Is(err, ledger.ErrUnknownService):
 				// It was taken away since it was listed.
-			case fatal(groupCtx, err), !all && errors.Is(err, consul.ErrDenied):
+			case fatal(groupCtx, err), len(named) > 0 && errors.Is(err, consul.ErrDenied):
 				return fmt.Errorf("read the state of %s: %w", name, err)
 			default:
 				found[i] = &Service{Name: name, Error: err.Error()}

@@ -35,7 +35,7 @@ func (r *Rollout) Line(now time.Time) string {
 	if until.IsZero() {
 		return join(append(parts, "without a deadline")...)
 	}
-	return join(append(parts, fmt.Sprintf("until %s (%s), then %s", clock(until, now), left(until.Sub(now)), then))...)
+	return join(append(parts, fmt.Sprintf("until %s (%s), then %s", Clock(until, now), left(until.Sub(now)), then))...)
 }
 
 // join leaves out what is empty.
@@ -49,8 +49,8 @@ func join(parts ...string) string {
 	return strings.Join(said, " · ")
 }
 
-// clock is a time of day, with its date if that is not today's.
-func clock(t, now time.Time) string {
+// Clock is a time of day, with its date if that is not today's.
+func Clock(t, now time.Time) string {
 	t = t.In(now.Location())
 	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
 		return t.Format(time.TimeOnly)

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unicode/utf8"
 
+	"switchd/rollout"
 	"switchd/spec"
 )
 
@@ -233,18 +233,7 @@ const (
 	maxText   = 300
 )
 
-// clip bounds a text, between two characters.
-func clip(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	const ellipsis = "…"
-	end := maxText - len(ellipsis)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + ellipsis
-}
+func clip(text string) string { return rollout.Clip(text, maxText) }
 
 // Parse reads a train's record. One that a person has edited into something
 // that can't be carried out is an error.

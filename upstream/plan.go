@@ -58,7 +58,7 @@ func Plan(services []Service, promote bool, limit int, now time.Time) Decision {
 		switch {
 		case from.IsZero() || s.Eligible.Proven():
 		case now.Before(from):
-			d.Wake = sooner(d.Wake, from)
+			d.Wake = rollout.Earlier(d.Wake, from)
 		default:
 			d.Look = append(d.Look, s.Name)
 		}
@@ -83,13 +83,6 @@ func Plan(services []Service, promote bool, limit int, now time.Time) Decision {
 		}
 	}
 	return d
-}
-
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }
 
 type plan struct{ services map[string]*Service }

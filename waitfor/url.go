@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"switchd/gate"
-	"switchd/spec"
 )
 
 // maxBody bounds the body of an answer, maxHeader what comes before it, in bytes.
@@ -50,19 +49,11 @@ func (w Wait) question() (question, error) {
 	}
 	q := question{address: u.String(), shown: u.Redacted(), status: cmp.Or(w.For.Status, http.StatusOK), timeout: w.timeout()}
 	if w.For.Body != "" {
-		if q.body, err = regexp.Compile(quoted(w.Vars).Expand(w.For.Body)); err != nil {
+		if q.body, err = regexp.Compile(w.Vars.Quoted().Expand(w.For.Body)); err != nil {
 			return question{}, fmt.Errorf("the body of wait %q: %w", w.For.Name, err)
 		}
 	}
 	return q, nil
-}
-
-// quoted are variables that mean themselves in a regular expression.
-func quoted(v spec.Vars) spec.Vars {
-	for _, text := range []*string{&v.Service, &v.Pool, &v.Other, &v.Version} {
-		*text = regexp.QuoteMeta(*text)
-	}
-	return v
 }
 
 // ask asks once, without the proxies of the environment, and follows no redirects.

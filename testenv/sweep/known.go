@@ -13,16 +13,19 @@ func Known() []Point {
 			"txn live.pools/web live.serial",
 			"txn rollouts/web=staging deploy/web",
 			"txn rollouts/web=staging live/web live.serial", // armed
+			"txn rollouts/web=staging",                      // at the wait
 			"txn rollouts/web=rolling deploy/web",
 			"txn rollouts/web=smoke",
 			"txn rollouts/web=warmup",
 			"txn rollouts/web=canary",
 			"txn rollouts/web=canary live/web live.serial deploy/web", // a share
 			"txn rollouts/web=switching",
+			"txn rollouts/web=switching #2",                              // at the approval
 			"txn rollouts/web=switching live/web live.serial deploy/web", // the switch
 			"txn rollouts/web=draining",
 			"txn rollouts/web=baking",
 			"txn rollouts/web=done history/web/web-2.0.0-ID live/web live.serial deploy/web",
+			"txn -approvals/ID/web/owner",
 		},
 		agent: {
 			"session/create",
@@ -49,6 +52,9 @@ func Known() []Point {
 			"txn operators/ID rollouts/web=queued deploy/web",
 			"session/destroy/ID",
 		},
+		approve: {
+			"txn approvals/ID/web/owner",
+		},
 		rollback: {
 			"session/create",
 			"txn operators/ID live/web live.serial deploy/web",
@@ -56,7 +62,7 @@ func Known() []Point {
 		},
 	}
 	var points []Point
-	for _, who := range []string{controller, agent, promote, rollback} {
+	for _, who := range []string{controller, agent, promote, approve, rollback} {
 		for _, effect := range effects[who] {
 			points = append(points, Point{Who: who, Effect: effect}, Point{Who: who, Effect: effect, After: true})
 		}

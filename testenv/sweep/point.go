@@ -18,6 +18,7 @@ const (
 	controller = "controller"
 	agent      = "agent"
 	promote    = "promote"
+	approve    = "approve"
 	rollback   = "rollback"
 )
 
@@ -101,6 +102,7 @@ func (w *world) wordOf(op intercept.Op) string {
 var ( //nolint:gochecknoglobals // they never change
 	sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	rolloutID = regexp.MustCompile(`-\d{8}T\d{6}-[0-9a-f]{8}`)
+	approver  = regexp.MustCompile(`^approvals/[^/]+/`)
 )
 
 // plain is a key or a path without what differs from rollout to rollout.
@@ -108,6 +110,7 @@ func (w *world) plain(text string) string {
 	text = strings.TrimPrefix(text, w.keys.Prefix())
 	text = sessionID.ReplaceAllString(text, "ID")
 	text = rolloutID.ReplaceAllString(text, "-ID")
+	text = approver.ReplaceAllString(text, "approvals/ID/")
 	return strings.ReplaceAll(text, w.service, "web")
 }
 

@@ -188,7 +188,7 @@ func (w *world) run(ctx context.Context, p *process) error {
 // kill kills a program of the world that is under way; it is dead when kill
 // returns.
 func (w *world) kill(who string) error {
-	if who == promote || who == rollback {
+	if who == promote || who == approve || who == rollback {
 		w.underWayMu.Lock()
 		defer w.underWayMu.Unlock()
 		return w.underWay.Process.Kill() // it was waited for an answer, which will never come

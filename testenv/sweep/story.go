@@ -66,7 +66,8 @@ func (g *Ground) Run(ctx context.Context, cuts []Point, extra string) (Outcome, 
 	return outcome, nil
 }
 
-// story is a promotion and, when that is done, a rollback.
+// story is a promotion, which two gates hold up and a person lets go on, and, when
+// that is done, a rollback.
 func (w *world) story(ctx context.Context) error {
 	if err := w.open(ctx); err != nil {
 		return err
@@ -76,6 +77,12 @@ func (w *world) story(ctx context.Context) error {
 		return err
 	}
 	if err := w.command(ctx, promote, "promote", "--detach", w.service, newVersion); err != nil {
+		return err
+	}
+	if err := w.migrate(ctx); err != nil {
+		return err
+	}
+	if err := w.consent(ctx); err != nil {
 		return err
 	}
 	if err := await(ctx, patience, func() error { return w.ended(ctx) }); err != nil {
@@ -91,6 +98,39 @@ func (w *world) story(ctx context.Context) error {
 	}
 	back := pools.Live{Pool: spec.Blue, Version: liveVersion, Generation: before.Generation + 3}
 	return await(ctx, patience, func() error { return w.atRest(ctx, back) })
+}
+
+// migrate does what the rollout waits for before the roll.
+func (w *world) migrate(ctx context.Context) error {
+	if err := await(ctx, patience, func() error { return w.heldAt(ctx, spec.PointRoll) }); err != nil {
+		return err
+	}
+	return w.ledger.Consul.Txn(ctx, "migrate", consul.CAS("migrations/"+w.service+"/"+newVersion, []byte("done"), 0))
+}
+
+// consent lets the rollout switch.
+func (w *world) consent(ctx context.Context) error {
+	if err := await(ctx, patience, func() error { return w.heldAt(ctx, spec.PointSwitch) }); err != nil {
+		return err
+	}
+	return w.command(ctx, approve, "approve", w.service, "--gate", "owner")
+}
+
+// heldAt tells whether the rollout waits for a gate.
+func (w *world) heldAt(ctx context.Context, point string) error {
+	record, err := w.ledger.Record(ctx, w.service)
+	switch {
+	case err != nil:
+		return err
+	case record == nil:
+		return errors.New("nothing was promoted")
+	case record.Phase.Ended() || record.Phase == rollout.Halted:
+		return w.ended(ctx)
+	case record.Held == nil || record.Held.Point != point:
+		return fmt.Errorf("the rollout is in %s, not held at %s, and waits %+v", record.Phase, point, record.Wait)
+	default:
+		return nil
+	}
 }
 
 // command runs a command to its success. Where it was killed it is run again,
@@ -162,7 +202,7 @@ func (w *world) recordsAtRest(ctx context.Context, now rollout.Situation) error 
 	if len(past) != 1 || past[0].ID != now.Record.ID {
 		return fmt.Errorf("the history has %d rollouts: %+v", len(past), past)
 	}
-	for what, times := range map[string]int{"promoted by": 1, "50 % of answers lead to green": 1, "live record: ": 1, "switched: ": 1, "drained: ": 1} {
+	for what, times := range map[string]int{"promoted by": 1, "gates at roll passed: schema": 1, "gates at switch passed: owner": 1, "50 % of answers lead to green": 1, "live record: ": 1, "switched: ": 1, "drained: ": 1} {
 		n := 0
 		for _, e := range past[0].Timeline {
 			if strings.HasPrefix(e.What, what) && !strings.Contains(e.What, "no analysis") {

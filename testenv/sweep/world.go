@@ -112,6 +112,14 @@ service "%[1]s" {
     ttl  = "1s"
   }
   weights = [50]
+  wait "schema" {
+    at  = ["roll"]
+    key = "migrations/${service}/${version}"
+  }
+  approval "owner" {
+    at            = ["switch"]
+    min_approvers = 1
+  }
   drain { least = "1ms" }
   bake = "200ms"
   %[4]s

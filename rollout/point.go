@@ -24,18 +24,20 @@ const goesOn = "it goes on"
 // be lost again meanwhile, as a window closes and a consent expires.
 //
 // The phase's own time stands still as long as the rollout is held. Each gate has
-// its own, from when the rollout came to it, or from when it was lost again.
+// its own, from when the rollout came to it, or from when it was lost again; it
+// stands still while a window at the point is shut.
 func (p *plan) hold(label string, gates []spec.Gate) (Decision, bool) {
 	var open []string
 	first := deadline{} // the gate that runs out first
 	moved := p.undeclared(label, gates)
 	var passed []GateState
 	var facts []string // that they have passed on
-	var windows hours
+	windows := p.windows(gates)
+	shut := false // one of them
 	for _, g := range gates {
 		f := p.find(g)
 		p.wake = Earlier(p.wake, f.changes)
-		state, changed := p.found(label, g, f)
+		state, changed := p.found(label, g, f, windows)
 		moved = moved || changed
 		switch f.outcome {
 		case GateDenied:
@@ -47,19 +49,23 @@ func (p *plan) hold(label string, gates []spec.Gate) (Decision, bool) {
 				first = first.or(deadline{state.Until, state.Then})
 			case f.changes.IsZero():
 				return p.stop(Controller, fmt.Sprintf("window %s lets nothing go on: %s", g.Name, f.why)), true
+			default:
+				shut = true
 			}
-			windows.add(g, f)
 		default:
 			passed = append(passed, state)
 			facts = append(append(facts, state.String()), f.facts...)
-			windows.add(g, f)
 		}
 	}
 	opens := time.Time{} // zero: no window is shut
-	if windows.shut {
-		if opens = window.Together(windows.all, p.now); opens.IsZero() {
+	if shut {
+		if opens = window.Together(windows, p.now); opens.IsZero() {
+			var names []string
+			for _, w := range windows {
+				names = append(names, w.Name)
+			}
 			return p.stop(Controller, fmt.Sprintf("windows %s are never open at the same time; have one of them changed, or go around it: `switchd promote %s %s --bypass %s --why TEXT`",
-				strings.Join(windows.names, " and "), p.record.Service, p.record.Version, windows.names[0])), true
+				strings.Join(names, " and "), p.record.Service, p.record.Version, names[0])), true
 		}
 	}
 	if moved {
@@ -82,20 +88,15 @@ func (p *plan) hold(label string, gates []spec.Gate) (Decision, bool) {
 	return d, true
 }
 
-// hours are the windows of one point.
-type hours struct {
-	all   []spec.Window
-	names []string
-	shut  bool // one of them is
-}
-
-// add takes a gate in if it is a window that counts.
-func (h *hours) add(g spec.Gate, f finding) {
-	if g.Kind != spec.GateWindow || f.outcome == GateBypassed {
-		return
+// windows are those at a point that nobody goes around.
+func (p *plan) windows(gates []spec.Gate) []spec.Window {
+	var windows []spec.Window
+	for _, g := range gates {
+		if _, bypassed := p.bypass(g.Name); g.Kind == spec.GateWindow && !bypassed {
+			windows = append(windows, *g.Window)
+		}
 	}
-	h.all, h.names = append(h.all, *g.Window), append(h.names, g.Name)
-	h.shut = h.shut || f.outcome == GateWaits
+	return windows
 }
 
 // undeclared forgets gates that were waited for at a point and stand there no
@@ -204,7 +205,7 @@ func (p *plan) refused() (Decision, bool) {
 			if h := p.record.Held; h != nil && p.record.state(h.Point, g.Name) >= 0 {
 				label = h.Point
 			}
-			state, _ := p.found(label, g, f)
+			state, _ := p.found(label, g, f, nil)
 			return p.denied(label, state), true
 		}
 	}

@@ -123,6 +123,46 @@ func TestPlan_AWaitAtAPointIsNoPartOfThePhase(t *testing.T) {
 	})
 }
 
+// TestPlan_AGatesTimeStandsStillWhileAWindowIsShut: what nobody could have let go on
+// over a weekend does not run out on it.
+func TestPlan_AGatesTimeStandsStillWhileAWindowIsShut(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := toSwitch(t)
+		w.now = time.Date(2030, 1, 4, 13, 30, 0, 0, time.UTC) // a Friday
+		w.record.Deadline = w.now.Add(10 * time.Minute)
+		w.spec.Approvals = []spec.Approval{{Hold: at(spec.ThenHalt, spec.PointSwitch), Name: "owner"}}
+		w.spec.Windows = []spec.Window{{Hold: spec.Hold{At: []string{spec.PointSwitch}}, Name: "hours", Days: []string{"mon", "fri"}, From: "13:00", To: "14:00", TimeZone: "UTC"}}
+		over := time.Date(2030, 1, 7, 13, 30, 0, 0, time.UTC) // half an hour on either day
+		w.plan(t)
+		for _, at := range []time.Time{w.now, time.Date(2030, 1, 5, 12, 0, 0, 0, time.UTC), over.Add(-time.Minute)} {
+			w.now = at
+			w.plan(t)
+			w.heldAt(t, spec.PointSwitch)
+			if !w.record.Deadline.Equal(over) || !w.wake.Before(over.Add(time.Second)) {
+				t.Fatalf("at %s the deadline is %s, want %s", at, w.record.Deadline, over)
+			}
+			if at.Weekday() != time.Saturday {
+				continue
+			}
+			// Who goes around the window, or takes it away, does not end what had
+			// time until Monday.
+			if rapid.Bool().Draw(t, "taken away") {
+				w.spec.Windows = nil
+			} else {
+				w.bypasses = []rollout.Bypass{{Rollout: w.record.ID, Gate: "hours", Who: "a"}}
+			}
+			w.plan(t)
+			w.heldAt(t, spec.PointSwitch)
+		}
+		w.now = over.Add(time.Second)
+		w.plan(t)
+		if w.record.Phase != rollout.Halted || !strings.Contains(w.record.Halt.Why, "approval owner was waited for") {
+			t.Fatalf("in %s: %+v", w.record.Phase, w.record.Halt)
+		}
+	})
+}
+
 // TestPlan_AGateThatRunsOutDoesWhatItSays, before the switch and after it.
 func TestPlan_AGateThatRunsOutDoesWhatItSays(t *testing.T) {
 	t.Parallel()

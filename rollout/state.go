@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"switchd/spec"
+	"switchd/window"
 )
 
 // found brings the record's state of a gate up to what was found. It tells
-// whether the outcome is another one, or what happens next.
-func (p *plan) found(label string, g spec.Gate, f finding) (GateState, bool) {
+// whether the outcome is another one, or what happens next. The gate's time runs
+// while all windows are open.
+func (p *plan) found(label string, g spec.Gate, f finding, windows []spec.Window) (GateState, bool) {
 	r := p.record
 	i := r.state(label, g.Name)
 	if i < 0 {
@@ -35,7 +37,15 @@ func (p *plan) found(label string, g spec.Gate, f finding) (GateState, bool) {
 		s.Until, s.Then = f.changes, goesOn
 		if g.Kind != spec.GateWindow {
 			after, then := patience(g)
-			s.Until, s.Then = s.Since.Add(after), then
+			s.Until, s.Then = window.After(windows, s.Since, after), then
+			if s.Until.IsZero() {
+				s.Until = s.Since.Add(after) // open for too little of two years
+			}
+			if s.Until.Before(p.now) && was.Until.After(p.now) {
+				// Its windows were changed, or somebody went around them. That
+				// must not end at once what had time.
+				s.Until = was.Until
+			}
 		}
 	}
 	moved := was.Outcome != s.Outcome || !was.Until.Equal(s.Until)

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"switchd/spec"
 )
 
 // Grant says what rules are made for.
@@ -73,7 +75,7 @@ func given(value string) []string {
 // check tells what is missing, wrong or without a meaning.
 func (g Grant) check() error {
 	if !slices.Contains(Roles(), g.Role) {
-		return fmt.Errorf("there is no role %q; the roles are %s", g.Role, list(Roles()))
+		return fmt.Errorf("there is no role %q.%s The roles are %s", g.Role, spec.DidYouMean(g.Role, Roles()), list(Roles()))
 	}
 	for _, f := range g.fields() {
 		switch {

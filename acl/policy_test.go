@@ -138,7 +138,8 @@ func TestFor_SaysWhatIsWrong(t *testing.T) {
 		grant acl.Grant
 		want  string
 	}{
-		{acl.Grant{Role: "root", Env: env}, `there is no role "root"; the roles are agent, controller, author, publisher, operator, approver, bypass, viewer, upstream`},
+		{acl.Grant{Role: "root", Env: env}, `there is no role "root". The roles are agent, controller, author, publisher, operator, approver, bypass, viewer, upstream`},
+		{acl.Grant{Role: "opertor", Env: env}, `there is no role "opertor". Did you mean "operator"? The roles are agent,`},
 		{acl.Grant{Role: acl.Viewer}, "the role viewer needs --env"},
 		{acl.Grant{Role: acl.Agent, Env: env}, "the role agent needs --node"},
 		{acl.Grant{Role: acl.Agent, Env: env, Nodes: []string{"a", "b"}}, "each node's agent has a policy of its own, got --node a,b"},

@@ -16,7 +16,7 @@ func (h *Halter) Run(ctx context.Context, client *consul.Client, keys consul.Key
 	var work sync.WaitGroup
 	work.Go(func() { h.poll(ctx) })
 	// The environment stands beside the services: one watch sees both.
-	client.WatchPrefix(ctx, keys.Prefix()+"spec/", func(seen consul.Seen[[]consul.Entry]) {
+	client.WatchPrefix(ctx, keys.Desired(), func(seen consul.Seen[[]consul.Entry]) {
 		if seen.Err == nil {
 			h.Metrics.seen(seen.At)
 		}

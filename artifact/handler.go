@@ -26,14 +26,15 @@ type Policy struct {
 	// AllowUnsigned lets in any valid manifest, whoever signed it or not.
 	// Agents still run nothing unsigned.
 	AllowUnsigned bool
-	// MaxSize bounds an archive, in bytes; 0 means 16 GiB.
+	// MaxSize bounds an archive, in bytes; 0 means DefaultMaxSize.
 	MaxSize int64
 	// Stall is how long an upload may bring nothing until it is cut off; 0
 	// means 20 s.
 	Stall time.Duration
 }
 
-const defaultMaxSize = 16 << 30
+// DefaultMaxSize bounds an archive, in bytes.
+const DefaultMaxSize int64 = 16 << 30
 
 // A transfer may take a minute and as long as its archive needs at 64 KiB a
 // second; then it is cut off.
@@ -73,7 +74,7 @@ const OffsetHeader = "Upload-Offset"
 //	507  the disk is full
 func NewHandler(store *Store, policy Policy, log *slog.Logger) http.Handler {
 	if policy.MaxSize <= 0 {
-		policy.MaxSize = defaultMaxSize
+		policy.MaxSize = DefaultMaxSize
 	}
 	if policy.Stall <= 0 {
 		policy.Stall = defaultStall
@@ -109,7 +110,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn := http.NewResponseController(w)
-	if err := conn.SetWriteDeadline(allowance(info.Size())); err != nil {
+	if err := conn.SetWriteDeadline(Allowance(info.Size())); err != nil {
 		h.fail(w, r, http.StatusInternalServerError, fmt.Errorf("bound the download: %w", err))
 		return
 	}
@@ -142,7 +143,7 @@ func (h *handler) put(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	body := &bodyReader{r: r.Body, conn: http.NewResponseController(w), stall: h.policy.Stall, end: allowance(m.Size - brings.offset)}
+	body := &bodyReader{r: r.Body, conn: http.NewResponseController(w), stall: h.policy.Stall, end: Allowance(m.Size - brings.offset)}
 	switch err := h.store.Receive(r.Context(), m, brings.offset, body); {
 	case errors.Is(err, ErrOffset), errors.Is(err, ErrBusy):
 		h.tell(w, m)
@@ -261,7 +262,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, status int, err e
 	http.Error(w, err.Error(), status)
 }
 
-// allowance is when a transfer must be over.
-func allowance(size int64) time.Time {
+// Allowance is when a transfer of so many bytes that begins now must be over.
+func Allowance(size int64) time.Time {
 	return time.Now().Add(patience + time.Duration(size/minRate)*time.Second)
 }

@@ -99,8 +99,8 @@ func check(t *rapid.T, err error) {
 func TestPack_SameTreeSameBytesAndBackAgain(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
-	ctx := within(t)
 	rapid.Check(t, func(rt *rapid.T) {
+		ctx := within(t)
 		nodes := trees().Draw(rt, "tree")
 		reversed := slices.Clone(nodes)
 		slices.Reverse(reversed)

@@ -73,7 +73,7 @@ func (u *Uploader) upload(ctx context.Context, baseURL string, m Manifest, archi
 	if err != nil {
 		return false, fmt.Errorf("write the manifest: %w", err)
 	}
-	ctx, cancel := context.WithDeadline(ctx, allowance(m.Size))
+	ctx, cancel := context.WithDeadline(ctx, Allowance(m.Size))
 	defer cancel()
 	up := &uploading{
 		Uploader: u, target: target, manifest: m, header: base64.StdEncoding.EncodeToString(text), archive: archive,

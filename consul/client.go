@@ -281,18 +281,3 @@ func (c *Client) Self(ctx context.Context) (Node, error) {
 	}
 	return Node{Name: self.Config.NodeName, Address: self.Member.Addr, Datacenter: self.Config.Datacenter, Meta: self.Meta, Alive: true}, nil
 }
-
-// Identity names the owner of the token as Consul knows it, "" where ACLs
-// are off.
-func (c *Client) Identity(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
-	defer cancel()
-	token, _, err := c.api.ACL().TokenReadSelf((&api.QueryOptions{}).WithContext(ctx))
-	if err != nil || token == nil {
-		return ""
-	}
-	if token.Description != "" {
-		return token.Description
-	}
-	return token.AccessorID
-}

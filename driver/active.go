@@ -52,22 +52,23 @@ func (w *World) Active(ctx context.Context, names chan<- []string) {
 				underWay = append(underWay, record.ID)
 			}
 		}
-		if first := former == nil; first || slices.ContainsFunc(former, func(id string) bool { return !slices.Contains(underWay, id) }) {
-			w.forgetConsents(ctx)
-		}
-		former = append([]string{}, underWay...)
 		mu.Lock()
 		active = found
 		mu.Unlock()
 		w.watchHealth(ctx, &watching, watches, found, send)
 		send()
+		// No rollout waits for this.
+		if first := former == nil; first || slices.ContainsFunc(former, func(id string) bool { return !slices.Contains(underWay, id) }) {
+			w.forgetConsents(ctx)
+		}
+		former = append([]string{}, underWay...)
 	})
 }
 
 // forgetConsents deletes what people have said of rollouts that have ended. What
 // is left when that fails does no harm, and goes at the next end of one.
 func (w *World) forgetConsents(ctx context.Context) {
-	if err := w.ForgetConsents(ctx, w.Fence); err != nil {
+	if err := w.ForgetConsents(ctx, w.Fence); err != nil && ctx.Err() == nil {
 		w.Log.WarnContext(ctx, "consents to ended rollouts not deleted", "error", err)
 	}
 }

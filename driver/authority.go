@@ -132,15 +132,6 @@ func serverWitnesses(servers []dnsproof.NameServer, known func(netip.AddrPort) b
 // healthy.
 func byHealth(own []replica.Replica) []replica.Replica {
 	own = slices.DeleteFunc(slices.Clone(own), func(r replica.Replica) bool { return r.DNS == "" })
-	slices.SortStableFunc(own, func(a, b replica.Replica) int {
-		switch {
-		case a.Passing == b.Passing:
-			return 0
-		case a.Passing:
-			return -1
-		default:
-			return 1
-		}
-	})
+	replica.ByHealth(own)
 	return own
 }

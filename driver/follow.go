@@ -51,7 +51,9 @@ func (f *follower) turn(ctx context.Context, working *sync.WaitGroup) time.Time 
 	for _, service := range d.Begin {
 		f.begin(ctx, service)
 	}
-	d = f.plan(time.Now())
+	if len(d.Begin) > 0 {
+		d = f.plan(time.Now())
+	}
 	f.tell(ctx, d)
 	wake := now.Add(turnAtLeast)
 	if len(d.Look) > 0 { // their time has come meanwhile
@@ -106,9 +108,9 @@ func (f *follower) read(ctx context.Context) {
 	}
 	slices.Sort(names)
 	found := make([]*finding, len(names))
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	group, groupCtx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(bounded)
 	group.SetLimit(8)
 	for i, name := range names {
 		here := f.here[name]
@@ -285,14 +287,14 @@ func (f *follower) begin(ctx context.Context, name string) {
 // environments. This one is observed before its history is read: what is not in
 // the history then is the record that the write is held to.
 func (f *follower) promote(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	bounded, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	s, err := f.Observe(ctx, name)
+	s, err := f.Observe(bounded, name)
 	if err != nil {
 		return err
 	}
 	f.here[name] = upstream.Side{Live: s.Live, Record: slim(s.Record)}
-	found, err := f.look(ctx, name, f.here[name])
+	found, err := f.look(bounded, name, f.here[name])
 	if err != nil {
 		f.note(ctx, "services", err)
 		f.stale[name] = true
@@ -306,9 +308,7 @@ func (f *follower) promote(ctx context.Context, name string) error {
 		return err
 	}
 	e := f.there[name]
-	if _, err := f.Release(ctx, name, e.Version); err == nil {
-		s.Released = true
-	} else if !errors.Is(err, ledger.ErrUnknownRelease) {
+	if s.Released, err = f.Released(bounded, name, e.Version); err != nil {
 		return err
 	}
 	s.Eligible = &e
@@ -318,7 +318,7 @@ func (f *follower) promote(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.Commit(ctx, change); err != nil {
+	if err := f.Commit(bounded, change); err != nil {
 		return err
 	}
 	f.Log.InfoContext(ctx, "promoted", "service", name, "version", e.Version, "rollout", change.Record.ID, "from", e.Upstream)

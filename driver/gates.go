@@ -51,7 +51,7 @@ func (w *World) gate(ctx context.Context, job rollout.Job, s rollout.Situation, 
 			if now != nil {
 				report(gate.Undecided("gate %q was changed, and is looked at anew", job.Gate))
 			}
-			now, end = next, begin(ctx, next, report)
+			now, end = next, begin(ctx, func(ctx context.Context) { next.Watch(ctx, report) })
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -63,13 +63,13 @@ func (w *World) gate(ctx context.Context, job rollout.Job, s rollout.Situation, 
 	}
 }
 
-// begin has a watcher under way. The end returns when it reports nothing more.
-func begin(ctx context.Context, w watcher, report func(gate.Verdict)) (end func()) {
+// begin has something run. The end ends it, and returns when it has returned.
+func begin(ctx context.Context, run func(context.Context)) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		w.Watch(ctx, report)
+		run(ctx)
 	}()
 	return func() {
 		cancel()

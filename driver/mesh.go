@@ -48,14 +48,9 @@ func (w *World) watchEntries(ctx context.Context, kind string, names *meshNames,
 		for _, e := range seen.Value {
 			entries = append(entries, consul.Entry{Key: e.GetName(), Index: e.GetModifyIndex()})
 		}
-		for _, name := range differ(known, entries) {
-			service, kept := names.service(name)
-			if !kept {
-				continue
-			}
-			select {
-			case changed <- service:
-			case <-ctx.Done():
+		for _, e := range consul.Differ(known, entries) {
+			if service, kept := names.service(e.Key); kept {
+				send(ctx, changed, service)
 			}
 		}
 	})

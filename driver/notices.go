@@ -88,26 +88,11 @@ func (t *teller) watch(ctx context.Context, folder string) {
 		if folder == t.Keys.Rollouts() {
 			t.Metrics.answered(seen.At)
 		}
-		entries := make(map[string]consul.Entry, len(seen.Value))
-		for _, e := range seen.Value {
-			entries[e.Key] = e
-		}
-		for _, key := range differ(known, seen.Value) {
-			select {
-			case t.changed <- change{folder, entryOr(entries, key), first}:
-			case <-ctx.Done():
-				return
-			}
+		for _, e := range consul.Differ(known, seen.Value) {
+			send(ctx, t.changed, change{folder, e, first})
 		}
 		first = false
 	})
-}
-
-func entryOr(entries map[string]consul.Entry, key string) consul.Entry {
-	if e, found := entries[key]; found {
-		return e
-	}
-	return consul.Entry{Key: key}
 }
 
 func (t *teller) run(ctx context.Context) {
@@ -209,13 +194,12 @@ func (t *teller) past(ctx context.Context, name string, s *told, id string) {
 	if t.desk == nil || !s.read && !t.remember(ctx, name, s) {
 		return
 	}
-	entry, err := t.Consul.Get(ctx, t.Keys.History(name, id))
+	record, err := t.Ended(ctx, name, id)
 	if err != nil {
 		t.Log.WarnContext(ctx, "the end of a rollout is not told", "service", name, "rollout", id, "error", err)
 		return
 	}
-	record, err := rollout.ParseRecord(entry.Value, entry.Index)
-	if err != nil || record == nil {
+	if record == nil {
 		return // the history keeps some of them only
 	}
 	facts := s.facts

@@ -45,37 +45,13 @@ func (w *World) watchServices(ctx context.Context, watching *sync.WaitGroup, fol
 				if seen.Err != nil {
 					return // Active says so
 				}
-				for _, key := range differ(known, seen.Value) {
-					select {
-					case changed <- consul.Base(key):
-					case <-ctx.Done():
-					}
+				for _, e := range consul.Differ(known, seen.Value) {
+					send(ctx, changed, consul.Base(e.Key))
 				}
 			})
 		})
 	}
 	return changed
-}
-
-// differ brings the known indexes up to what was seen and lists the keys that
-// differ.
-func differ(known map[string]uint64, seen []consul.Entry) []string {
-	var keys []string
-	there := make(map[string]bool, len(seen))
-	for _, e := range seen {
-		there[e.Key] = true
-		if known[e.Key] != e.Index {
-			known[e.Key] = e.Index
-			keys = append(keys, e.Key)
-		}
-	}
-	for key := range known {
-		if !there[key] {
-			delete(known, key)
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }
 
 // derive tells whether the order is right now.

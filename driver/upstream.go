@@ -11,6 +11,7 @@ import (
 
 	"switchd/artifact"
 	"switchd/consul"
+	"switchd/ledger"
 	"switchd/pools"
 	"switchd/rollout"
 	"switchd/spec"
@@ -51,12 +52,12 @@ func (w *World) KeepUpstream(ctx context.Context) {
 	environments := make(chan spec.Environment)
 	working.Go(func() { w.watchEnvironment(ctx, environments) })
 	var now spec.Environment
-	stop := func() {}
+	end := func() {}
 	for first := true; ; first = false {
 		var env spec.Environment
 		select {
 		case <-ctx.Done():
-			stop()
+			end()
 			return
 		case env = <-environments:
 		}
@@ -64,14 +65,8 @@ func (w *World) KeepUpstream(ctx context.Context) {
 			continue
 		}
 		now = env
-		stop()
-		var ended sync.WaitGroup
-		followCtx, cancel := context.WithCancel(ctx)
-		stop = func() {
-			cancel()
-			ended.Wait()
-		}
-		ended.Go(func() { w.follow(followCtx, env) })
+		end()
+		end = begin(ctx, func(ctx context.Context) { w.follow(ctx, env) })
 	}
 }
 
@@ -88,10 +83,7 @@ func (w *World) watchEnvironment(ctx context.Context, environments chan<- spec.E
 				return
 			}
 		}
-		select {
-		case environments <- env:
-		case <-ctx.Done():
-		}
+		send(ctx, environments, env)
 	})
 }
 
@@ -202,12 +194,7 @@ func newFollower(w *World, env spec.Environment, source *upstream.Source) *follo
 }
 
 // post has run's goroutine do something.
-func (f *follower) post(ctx context.Context, event func()) {
-	select {
-	case f.events <- event:
-	case <-ctx.Done():
-	}
-}
+func (f *follower) post(ctx context.Context, event func()) { send(ctx, f.events, event) }
 
 // run follows until ctx ends.
 func (f *follower) run(ctx context.Context) {
@@ -223,6 +210,7 @@ func (f *follower) run(ctx context.Context) {
 	} {
 		working.Go(func() { f.watch(ctx, folder, each) })
 	}
+	working.Go(func() { f.watchContact(ctx) })
 	working.Go(func() {
 		f.source.Watch(ctx,
 			func(service string) { f.post(ctx, func() { f.stale[service] = true }) },
@@ -269,21 +257,23 @@ func (f *follower) watch(ctx context.Context, folder string, each func(service s
 		if seen.Err != nil {
 			return // Active says so
 		}
-		changed := make(map[string]consul.Entry)
-		for _, key := range differ(known, seen.Value) {
-			changed[key] = consul.Entry{Key: key}
-		}
-		for _, e := range seen.Value {
-			if _, ok := changed[e.Key]; ok {
-				changed[e.Key] = e
-			}
-		}
+		changed := consul.Differ(known, seen.Value)
 		f.post(ctx, func() {
 			f.seen[folder] = true
-			for key, e := range changed {
-				each(key[len(folder):], e)
+			for _, e := range changed {
+				each(e.Key[len(folder):], e)
 			}
 		})
+	})
+}
+
+// watchContact has what is told of reading the other environment written again
+// when it is gone, or was written over by what nobody can read.
+func (f *follower) watchContact(ctx context.Context) {
+	f.Consul.WatchKey(ctx, f.Keys.Upstream(), func(seen consul.Seen[consul.Entry]) {
+		if seen.Err == nil && seen.Changed && ledger.ContactFrom(seen.Value).Upstream != f.after.Environment {
+			f.post(ctx, func() { f.told = rollout.Contact{} })
+		}
 	})
 }
 
@@ -381,12 +371,5 @@ func (f *follower) note(ctx context.Context, what string, err error) {
 	f.Metrics.reached(f.after.Environment, trouble == "", f.reach.At)
 }
 
-// clip bounds what others say, in characters.
-func clip(text string) string {
-	const most = 400
-	runes := []rune(text)
-	if len(runes) <= most {
-		return text
-	}
-	return string(runes[:most-1]) + "…"
-}
+// clip bounds what others say, in bytes.
+func clip(text string) string { return rollout.Clip(text, 400) }

@@ -299,6 +299,10 @@ func TestUpstream(t *testing.T) {
 		"reads-and-never-writes":       readsAndNeverWrites,
 		"catches-up-to-the-newest-one": catchesUp,
 		"forgets-what-no-longer-is":    forgets,
+		"writes-over-what-is-broken":   writesOver,
+		"says-that-it-goes-unread":     saysThatItGoesUnread,
+		"says-that-it-can-t-be-asked":  saysThatItCantBeAsked,
+		"says-what-takes-too-long":     saysWhatTakesTooLong,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -631,6 +635,96 @@ func forgets(t *testing.T, c *chain) {
 	if e := c.eligible(t, "web"); e != nil {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// broken is what can't be read where a contact is to be.
+const broken = "broken"
+
+// contact is what this environment's KV has of how the one before is read.
+func (c *chain) contact(t *testing.T) rollout.Contact {
+	t.Helper()
+	contact, err := c.here.Contact(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contact
+}
+
+// writesOver has somebody break what is told of the contact, before the replica
+// drives and while it does.
+func writesOver(t *testing.T, c *chain) {
+	put(t, c.here, c.here.Keys.Upstream(), broken)
+	c.apply(t, shopService("web"))
+	c.drive(t, 1)
+	read := func() bool { return c.contact(t).Upstream == c.before.Keys.Env && c.contact(t).Error == "" }
+	c.await(t, "it is told that it is read", read)
+	put(t, c.here, c.here.Keys.Upstream(), broken)
+	c.await(t, "it is told again that it is read", read)
+}
+
+// saysThatItGoesUnread has nobody answer, which is the same all the time.
+func saysThatItGoesUnread(t *testing.T, c *chain) {
+	c.addr = "127.0.0.1:1"
+	c.apply(t, shopService("web"))
+	c.drive(t, 1)
+	unread := func() bool { return c.contact(t).Upstream == c.before.Keys.Env && c.contact(t).Error != "" }
+	c.await(t, "it is told that it can't be read", unread)
+	put(t, c.here, c.here.Keys.Upstream(), broken)
+	c.await(t, "it is told again that it can't be read", unread)
+}
+
+func saysThatItCantBeAsked(t *testing.T, c *chain) {
+	c.addr = "unix:///nowhere"
+	put(t, c.here, c.here.Keys.Upstream(), broken)
+	c.apply(t, shopService("web"))
+	c.drive(t, 1)
+	c.await(t, "it is told that it can't be asked", func() bool {
+		return c.contact(t).Upstream == c.before.Keys.Env && strings.Contains(c.contact(t).Error, "is reached by TCP")
+	})
+}
+
+// saysWhatTakesTooLong has each answer come in time, and both together too late for
+// the last look before a rollout.
+func saysWhatTakesTooLong(t *testing.T, c *chain) {
+	target, err := url.Parse("http://" + c.at.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var slow atomic.Bool
+	forward := &httputil.ReverseProxy{
+		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:    &http.Transport{DisableKeepAlives: true},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slow.Load() && strings.HasSuffix(r.URL.Path, "/web") {
+			select {
+			case <-time.After(4200 * time.Millisecond):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	c.addr = proxy.URL
+	store := artifact.NewHandler(c.offered, artifact.Policy{Keys: c.keys}, slog.New(slog.DiscardHandler))
+	c.offer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" { // which Consul asks for
+			slow.Store(true)
+		}
+		store.ServeHTTP(w, r)
+	}))
+	c.publish(t, "web", "2.0.0")
+	c.done(t, "web", "2.0.0", time.Now().Add(-time.Hour))
+	c.apply(t, shopService("web"))
+	c.drive(t, 1)
+	c.await(t, "that it takes too long is told", func() bool { return c.contact(t).Error != "" })
+	if r := c.record(t, "web"); r != nil {
+		t.Errorf("a rollout began: %+v", r)
+	}
+	slow.Store(false)
+	c.await(t, "that it can be read again is told", func() bool { return c.contact(t).Error == "" })
 }
 
 // TestUpstream_IsAwayAndComesBack stops the environment before in the middle.

@@ -85,7 +85,7 @@ func (l *Ledger) applyOps(ctx context.Context, desired *spec.Desired) ([]consul.
 	for _, s := range desired.Services {
 		want[l.Keys.Spec(s.Name)] = s
 	}
-	entries, err := l.Consul.List(ctx, l.Keys.Prefix()+"spec/")
+	entries, err := l.Consul.List(ctx, l.Keys.Desired())
 	if err != nil {
 		return nil, err
 	}

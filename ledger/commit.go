@@ -79,12 +79,17 @@ func (l *Ledger) Commit(ctx context.Context, fence Fence, change *rollout.Change
 		}
 		ops = append(ops, written...)
 	}
-	// The fence is asked last, so that everything above is covered by it.
+	return l.fenced(ctx, fence, change.What, ops...)
+}
+
+// fenced does operations in one transaction with a fence. It is asked last, so
+// that everything that led to them is covered by it.
+func (l *Ledger) fenced(ctx context.Context, fence Fence, action string, ops ...consul.Op) error {
 	guard, err := fence.Guard()
 	if err != nil {
 		return err
 	}
-	return l.Consul.Txn(ctx, change.What, append([]consul.Op{guard}, ops...)...)
+	return l.Consul.Txn(ctx, action, append([]consul.Op{guard}, ops...)...)
 }
 
 func service(change *rollout.Change) string {
@@ -253,7 +258,11 @@ func again(write func() error) error {
 
 // NewID names a rollout: sortable by time, unique.
 func NewID(service, version string, now time.Time) string {
+	return uniqueID(service+"-"+version, now)
+}
+
+func uniqueID(prefix string, now time.Time) string {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("%s-%s-%s-%s", service, version, now.UTC().Format("20060102T150405"), hex.EncodeToString(b[:]))
+	return fmt.Sprintf("%s-%s-%s", prefix, now.UTC().Format("20060102T150405"), hex.EncodeToString(b[:]))
 }

@@ -52,11 +52,14 @@ func (l *Ledger) Consents(ctx context.Context, service spec.Service) ([]rollout.
 // Only those keys are read: whoever may write below their own name could put so
 // much there that nobody could read it all in time.
 func (l *Ledger) eachWord(ctx context.Context, prefix string, service spec.Service, each func(who, gate string, value []byte)) error {
+	known := rollout.GateNames(service)
+	if len(known) == 0 {
+		return nil
+	}
 	names, err := l.Consul.Names(ctx, prefix)
 	if err != nil {
 		return err
 	}
-	known := rollout.GateNames(service)
 	for _, name := range names {
 		who, of, gate, ok := splitWord(prefix, name)
 		if !ok || of != service.Name || !slices.Contains(known, gate) {
@@ -189,9 +192,5 @@ func (l *Ledger) ForgetConsents(ctx context.Context, fence Fence) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	guard, err := fence.Guard()
-	if err != nil {
-		return err
-	}
-	return l.Consul.Txn(ctx, "forget what was said of ended rollouts", append([]consul.Op{guard}, ops...)...)
+	return l.fenced(ctx, fence, "forget what was said of ended rollouts", ops...)
 }

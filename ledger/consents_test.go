@@ -175,9 +175,9 @@ func TestConsent_NeedsTheRightToOnesOwnKeyOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := as(token.SecretID)
-	who, err := alice.Consul.Accessor(t.Context())
-	if err != nil || who != token.AccessorID {
-		t.Fatalf("accessor %s, %v, want %s", who, err, token.AccessorID)
+	who, name, err := alice.Consul.Whose(t.Context())
+	if err != nil || who != token.AccessorID || name != token.Description {
+		t.Fatalf("accessor %s of %s, %v, want %s of %s", who, name, err, token.AccessorID, token.Description)
 	}
 	policy, _, err := root.Consul.API().ACL().PolicyCreate(&api.ACLPolicy{Name: "alice", Rules: `
 		key_prefix "switchd/prod/" { policy = "read" }
@@ -198,23 +198,23 @@ func TestConsent_NeedsTheRightToOnesOwnKeyOnly(t *testing.T) {
 	if err := alice.Bypass(t.Context(), "web", rollout.Bypass{Rollout: "r1", Gate: "owner", Who: who}); !errors.Is(err, consul.ErrDenied) {
 		t.Errorf("a bypass: %v", err)
 	}
-	if _, err := as("99999999-2222-3333-4444-555555555555").Consul.Accessor(t.Context()); !errors.Is(err, consul.ErrDenied) {
+	if _, _, err := as("99999999-2222-3333-4444-555555555555").Consul.Whose(t.Context()); !errors.Is(err, consul.ErrDenied) {
 		t.Errorf("an unknown token: %v", err)
 	}
 }
 
-// TestAccessor_IsNobodysWhereACLsAreOff: then it is the account that counts.
-func TestAccessor_IsNobodysWhereACLsAreOff(t *testing.T) {
+// TestWhose_IsNobodysWhereACLsAreOff: then it is the account that counts.
+func TestWhose_IsNobodysWhereACLsAreOff(t *testing.T) {
 	t.Parallel()
 	client := devconsul.Start(t, nil).Client()
-	if who, err := client.Accessor(t.Context()); err != nil || who != "" {
-		t.Errorf("got %q, %v", who, err)
+	if who, name, err := client.Whose(t.Context()); err != nil || who != "" || name != "" {
+		t.Errorf("got %q, %q, %v", who, name, err)
 	}
 	away, err := consul.NewClient(consul.Flags{HTTPAddr: "127.0.0.1:1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := away.Accessor(t.Context()); !errors.Is(err, consul.ErrUnreachable) {
+	if who, _, err := away.Whose(t.Context()); !errors.Is(err, consul.ErrUnreachable) {
 		t.Errorf("got %q, %v", who, err)
 	}
 }

@@ -62,6 +62,16 @@ func (l *Ledger) Environment(ctx context.Context) (spec.Environment, error) {
 	return env, parse(entry, &env)
 }
 
+// Driver is the name of the replica that drives the environment; empty: nobody
+// does.
+func (l *Ledger) Driver(ctx context.Context) (string, error) {
+	lease, err := l.Consul.Get(ctx, l.Keys.Lease())
+	if err != nil || lease.Session == "" {
+		return "", err
+	}
+	return string(lease.Value), nil
+}
+
 // Service reads one service's desired state.
 func (l *Ledger) Service(ctx context.Context, name string) (spec.Service, error) {
 	var s spec.Service
@@ -191,7 +201,17 @@ func (l *Ledger) blockers(ctx context.Context, s spec.Service) ([]string, error)
 
 // Record reads a service's current or last rollout, nil if there was none.
 func (l *Ledger) Record(ctx context.Context, service string) (*rollout.Record, error) {
-	entry, err := l.Consul.Get(ctx, l.Keys.Rollout(service))
+	return l.record(ctx, l.Keys.Rollout(service))
+}
+
+// Ended reads one of a service's ended rollouts, nil if the history hasn't got
+// it.
+func (l *Ledger) Ended(ctx context.Context, service, id string) (*rollout.Record, error) {
+	return l.record(ctx, l.Keys.History(service, id))
+}
+
+func (l *Ledger) record(ctx context.Context, key string) (*rollout.Record, error) {
+	entry, err := l.Consul.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -248,6 +268,15 @@ func (l *Ledger) Release(ctx context.Context, service, version string) (artifact
 		return artifact.Manifest{}, fmt.Errorf("%w %s of %s", ErrUnknownRelease, version, service)
 	}
 	return l.manifest(entry)
+}
+
+// Released tells whether a version is published.
+func (l *Ledger) Released(ctx context.Context, service, version string) (bool, error) {
+	_, err := l.Release(ctx, service, version)
+	if errors.Is(err, ErrUnknownRelease) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // manifest reads what a release's key holds. A signature says what a manifest

@@ -76,9 +76,5 @@ func (l *Ledger) Derive(ctx context.Context, fence Fence, name string) (bool, er
 	if d.record != nil {
 		ops = append(ops, consul.Unchanged(l.Keys.Rollout(name), d.record.Index))
 	}
-	guard, err := fence.Guard()
-	if err != nil {
-		return false, err
-	}
-	return true, l.Consul.Txn(ctx, "put the order of "+name+" right", append([]consul.Op{guard}, ops...)...)
+	return true, l.fenced(ctx, fence, "put the order of "+name+" right", ops...)
 }

@@ -368,19 +368,15 @@ func (l *Ledger) PruneReleases(ctx context.Context, service, by string, retentio
 // remove removes manifests, if nothing has changed since the look.
 func (l *Ledger) remove(ctx context.Context, fence Fence, u inUse, batch []Verdict) error {
 	service := batch[0].Service
-	guard, err := fence.Guard()
-	if err != nil {
-		return err
-	}
 	var index uint64
 	if u.record != nil {
 		index = u.record.Index
 	}
-	ops := []consul.Op{guard, consul.Unchanged(l.Keys.Live(service), u.live.Read()), consul.Unchanged(l.Keys.Rollout(service), index)}
+	ops := []consul.Op{consul.Unchanged(l.Keys.Live(service), u.live.Read()), consul.Unchanged(l.Keys.Rollout(service), index)}
 	for _, v := range batch {
 		ops = append(ops, consul.DeleteCAS(l.Keys.Release(service, v.Version), v.index))
 	}
-	return l.Consul.Txn(ctx, "prune the releases of "+service, ops...)
+	return l.fenced(ctx, fence, "prune the releases of "+service, ops...)
 }
 
 func going(verdicts []Verdict) []Verdict {

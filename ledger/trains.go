@@ -3,8 +3,6 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,11 +86,7 @@ func (l *Ledger) PutTrain(ctx context.Context, fence Fence, t *train.Train) erro
 		}
 		ops = append(ops, surplus...)
 	}
-	guard, err := fence.Guard()
-	if err != nil {
-		return err
-	}
-	return l.Consul.Txn(ctx, "write train "+t.ID, append([]consul.Op{guard}, ops...)...)
+	return l.fenced(ctx, fence, "write train "+t.ID, ops...)
 }
 
 func (l *Ledger) trainOp(t *train.Train) (consul.Op, error) {
@@ -190,15 +184,7 @@ func (l *Ledger) carRollout(ctx context.Context, car train.Car, current *rollout
 	if current != nil && current.ID == car.Rollout {
 		return current, nil
 	}
-	entry, err := l.Consul.Get(ctx, l.Keys.History(car.Service, car.Rollout))
-	if err != nil {
-		return nil, err
-	}
-	record, err := rollout.ParseRecord(entry.Value, entry.Index)
-	if err != nil {
-		return nil, fmt.Errorf("parse %s in Consul: %w", entry.Key, err)
-	}
-	return record, nil
+	return l.Ended(ctx, car.Service, car.Rollout)
 }
 
 // StartCar begins the rollout of a car, in one transaction with the train as a
@@ -239,11 +225,7 @@ func (l *Ledger) observeCar(ctx context.Context, car train.Car) (rollout.Situati
 	if err != nil {
 		return s, err
 	}
-	_, err = l.Release(ctx, car.Service, car.Version)
-	s.Released = err == nil
-	if errors.Is(err, ErrUnknownRelease) {
-		err = nil
-	}
+	s.Released, err = l.Released(ctx, car.Service, car.Version)
 	return s, err
 }
 
@@ -283,7 +265,5 @@ func (l *Ledger) ReturnCar(ctx context.Context, id, service, by, why string) (*r
 
 // NewTrainID names a train: sortable by time, unique.
 func NewTrainID(now time.Time) string {
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("train-%s-%s", now.UTC().Format("20060102T150405"), hex.EncodeToString(b[:]))
+	return uniqueID("train", now)
 }

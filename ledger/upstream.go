@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,27 +34,42 @@ func (l *Ledger) Eligible(ctx context.Context, service string) (*rollout.Eligibi
 }
 
 // EligibleFrom is what a key holds of a service, as the spec asks now. What is
-// about another environment than that, or can't be read, is not known.
+// about another environment than that, or can't be read, is not known. Nobody is
+// eligible as long as the contact can't be read.
 func EligibleFrom(entry consul.Entry, after spec.Upstream, service string, contact rollout.Contact) *rollout.Eligibility {
 	e, err := rollout.ParseEligibility(entry.Value, entry.Index)
 	if err != nil || e == nil || e.Upstream != after.Environment || e.Service != service {
 		e = &rollout.Eligibility{Upstream: after.Environment, Service: service, Index: entry.Index}
 	}
-	if e.For = after.For; contact.Upstream == after.Environment {
+	e.For = after.For
+	switch contact.Upstream {
+	case after.Environment:
 		e.Contact = contact
+	case "":
+		e.Trouble = cmp.Or(e.Trouble, contact.Error)
 	}
 	return e
 }
 
 // Contact reads how the driving replica gets on with reading the environment
-// before this one.
+// before this one, as ContactFrom does.
 func (l *Ledger) Contact(ctx context.Context) (rollout.Contact, error) {
-	var contact rollout.Contact
 	entry, err := l.Consul.Get(ctx, l.Keys.Upstream())
-	if err != nil || entry.Index == 0 {
-		return contact, err
+	return ContactFrom(entry), err
+}
+
+// ContactFrom is what a key holds of how the environment before this one is read.
+// One that can't be parsed is of no environment, and its Error says why: it must
+// keep nobody from a rollback, and the driving replica writes it over.
+func ContactFrom(entry consul.Entry) rollout.Contact {
+	if entry.Index == 0 {
+		return rollout.Contact{}
 	}
-	return contact, parse(entry, &contact)
+	var contact rollout.Contact
+	if err := parse(entry, &contact); err != nil {
+		return rollout.Contact{Error: err.Error() + "; the replica that drives writes it anew"}
+	}
+	return contact
 }
 
 // KeepEligible writes what was read of services in the environment before this
@@ -64,11 +80,7 @@ func (l *Ledger) KeepEligible(ctx context.Context, fence Fence, found ...rollout
 	for len(found) > 0 {
 		batch := found[:min(len(found), consul.MaxOps-1)]
 		found = found[len(batch):]
-		guard, err := fence.Guard()
-		if err != nil {
-			return err
-		}
-		ops := []consul.Op{guard}
+		ops := make([]consul.Op, 0, len(batch))
 		for _, e := range batch {
 			key := l.Keys.Eligible(e.Service)
 			if e.Version == "" && e.Seen.IsZero() {
@@ -82,7 +94,7 @@ func (l *Ledger) KeepEligible(ctx context.Context, fence Fence, found ...rollout
 			}
 			ops = append(ops, consul.CAS(key, value, e.Index))
 		}
-		if err := l.Consul.Txn(ctx, "write what is eligible", ops...); err != nil {
+		if err := l.fenced(ctx, fence, "write what is eligible", ops...); err != nil {
 			return err
 		}
 	}
@@ -92,17 +104,9 @@ func (l *Ledger) KeepEligible(ctx context.Context, fence Fence, found ...rollout
 // KeepContact writes how reading the environment before this one goes, under the
 // driver's lease.
 func (l *Ledger) KeepContact(ctx context.Context, fence Fence, contact rollout.Contact) error {
-	value, err := json.Marshal(contact)
-	if err != nil {
-		return fmt.Errorf("write how the other environment is read: %w", err)
-	}
-	entry, err := l.Consul.Get(ctx, l.Keys.Upstream())
+	op, err := l.sayOp(ctx, l.Keys.Upstream(), contact)
 	if err != nil {
 		return err
 	}
-	guard, err := fence.Guard()
-	if err != nil {
-		return err
-	}
-	return l.Consul.Txn(ctx, "write how the other environment is read", guard, consul.CAS(entry.Key, value, entry.Index))
+	return l.fenced(ctx, fence, "write how the other environment is read", op)
 }

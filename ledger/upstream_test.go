@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,41 @@ func TestEligible_IsWhatIsKnownOfTheEnvironmentThatTheSpecNamesNow(t *testing.T)
 	}
 	if e := w.observe(t).Eligible; e != nil {
 		t.Errorf("got %+v", e)
+	}
+}
+
+// TestContact_ThatCantBeReadKeepsNobodyFromARollback: nobody is eligible by it
+// either, until it is written over.
+func TestContact_ThatCantBeReadKeepsNobodyFromARollback(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	lease := w.lease(t)
+	w.follow(t, &spec.Upstream{Environment: "staging"})
+	now := time.Now()
+	known := rollout.Eligibility{Upstream: "staging", Service: "web", Version: "3.0.0", Done: now.Add(-time.Hour), Seen: now, Release: "digest"}
+	if err := w.KeepEligible(t.Context(), lease, known); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.observe(t).Eligible; !e.Eligible("3.0.0") {
+		t.Fatalf("before it is broken: %+v", e)
+	}
+	w.put(t, w.Keys.Upstream(), "broken")
+	e := w.observe(t).Eligible
+	if lacks := e.Lacks("3.0.0", now); e.Eligible("3.0.0") || e.Release != known.Release || !strings.Contains(lacks, "parse switchd/prod/upstream in Consul: ") {
+		t.Errorf("while it is broken: %q, %+v", lacks, e)
+	}
+	change, err := w.Do(t.Context(), "web", "test", rollback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if live := change.Live; live.Version != "2.0.0" {
+		t.Errorf("%s is live", live.Version)
+	}
+	if err := w.KeepContact(t.Context(), lease, rollout.Contact{Upstream: "staging", At: now}); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.observe(t).Eligible; !e.Eligible("3.0.0") {
+		t.Errorf("when it is mended: %+v", e)
 	}
 }
 

@@ -7,3 +7,10 @@ var (
 	Parse = parse
 	Kinds = kinds
 )
+
+// Err is what was wrong with the file at the last look, nil if nothing was.
+func (f *File) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.looks
+}

@@ -57,13 +57,6 @@ func (f *File) Addresses(ctx context.Context) *Addresses {
 	return f.now
 }
 
-// Err is what was wrong with the file at the last look, nil if nothing was.
-func (f *File) Err() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.looks
-}
-
 func (f *File) read() error {
 	before, err := f.look()
 	if err != nil {

@@ -42,6 +42,9 @@ type Replica struct {
 	Passing bool
 }
 
+// URL is the base URL of its API, page and artifact store.
+func (r Replica) URL() string { return "http://" + r.HTTP }
+
 func (r Replica) id() string { return Service + "-" + r.Env + "-" + r.Name }
 
 // Register makes the replica known. The local Consul agent asks its /healthz,
@@ -63,7 +66,7 @@ func Register(ctx context.Context, c *consul.Client, r Replica) error {
 			metaSwarm: r.Swarm, metaFingerprint: r.Fingerprint, metaDatacenter: r.Datacenter, metaRack: r.Rack,
 		},
 		Check: &api.AgentServiceCheck{
-			Name: "GET /healthz", HTTP: "http://" + r.HTTP + "/healthz",
+			Name: "GET /healthz", HTTP: r.URL() + "/healthz",
 			Interval: "1s", Timeout: "1s", Status: api.HealthCritical,
 			DeregisterCriticalServiceAfter: (10 * time.Minute).String(),
 		},
@@ -109,4 +112,19 @@ func FromHealth(entries []*api.ServiceEntry, env string) []Replica {
 	}
 	slices.SortFunc(replicas, func(a, b Replica) int { return cmp.Compare(a.Name, b.Name) })
 	return replicas
+}
+
+// ByHealth sorts replicas, those first that Consul holds for healthy. Otherwise
+// their order stays.
+func ByHealth(replicas []Replica) {
+	slices.SortStableFunc(replicas, func(a, b Replica) int {
+		switch {
+		case a.Passing == b.Passing:
+			return 0
+		case a.Passing:
+			return -1
+		default:
+			return 1
+		}
+	})
 }

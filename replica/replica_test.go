@@ -68,3 +68,15 @@ func TestReplica_IsKnownAsLongAsItIsRegistered(t *testing.T) {
 		}
 	}
 }
+
+func TestByHealth_HasThoseFirstThatPassAndKeepsTheOrderOtherwise(t *testing.T) {
+	t.Parallel()
+	replicas := []replica.Replica{{Name: "ns1"}, {Name: "ns2", Passing: true}, {Name: "ns3"}, {Name: "ns4", Passing: true, HTTP: "192.0.2.4:8080"}}
+	want := []replica.Replica{replicas[1], replicas[3], replicas[0], replicas[2]}
+	if replica.ByHealth(replicas); !slices.Equal(replicas, want) {
+		t.Errorf("got %+v, want %+v", replicas, want)
+	}
+	if url := replicas[1].URL(); url != "http://192.0.2.4:8080" {
+		t.Errorf("got %s", url)
+	}
+}

@@ -155,7 +155,7 @@ func (a *Analysis) validateMannWhitney(at scope) {
 	slices.Sort(groups)
 	for group := range a.Score.Weights {
 		if !slices.Contains(groups, group) && len(at.c.diags) == 0 {
-			at.wrong("score.weights", "Unknown group", "score.weights names the group %q, but no metric of the judge %q is in it.%s", group, JudgeMannWhitney, didYouMean(group, slices.Compact(groups)))
+			at.wrong("score.weights", "Unknown group", "score.weights names the group %q, but no metric of the judge %q is in it.%s", group, JudgeMannWhitney, DidYouMean(group, slices.Compact(groups)))
 		}
 	}
 }

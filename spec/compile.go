@@ -70,7 +70,7 @@ func (s *Source) choose(env string) (string, hcl.Diagnostics) {
 	case env == "":
 		return names[0], nil
 	case !slices.Contains(names, env):
-		return fail(fmt.Sprintf("The inputs declare no environment %q, but these: %s.%s", env, quoted(names), didYouMean(env, names)))
+		return fail(fmt.Sprintf("The inputs declare no environment %q, but these: %s.%s", env, quoted(names), DidYouMean(env, names)))
 	}
 	return env, nil
 }

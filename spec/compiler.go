@@ -134,7 +134,7 @@ func (c *compiler) hint(d *hcl.Diagnostic) {
 	v, ok := c.ctx.Variables[root]
 	if !ok {
 		names := slices.Sorted(maps.Keys(c.ctx.Variables))
-		d.Detail = fmt.Sprintf("There is no variable named %q, but these: %s.%s", root, quoted(names), didYouMean(root, names))
+		d.Detail = fmt.Sprintf("There is no variable named %q, but these: %s.%s", root, quoted(names), DidYouMean(root, names))
 		return
 	}
 	for _, step := range t.Traversal[1:] {
@@ -143,7 +143,7 @@ func (c *compiler) hint(d *hcl.Diagnostic) {
 			return
 		}
 		if !v.Type().HasAttribute(a.Name) {
-			d.Detail += didYouMean(a.Name, slices.Sorted(maps.Keys(v.Type().AttributeTypes())))
+			d.Detail += DidYouMean(a.Name, slices.Sorted(maps.Keys(v.Type().AttributeTypes())))
 			return
 		}
 		v = v.GetAttr(a.Name)

@@ -24,7 +24,7 @@ func checkDependencies(all []compiled, declared []string, env string) {
 					all[i].Name, name, env, name)
 			default:
 				at.wrong("depends_on", "Unknown service",
-					"Service %q depends on %q, which no file declares.%s", all[i].Name, name, didYouMean(name, declared))
+					"Service %q depends on %q, which no file declares.%s", all[i].Name, name, DidYouMean(name, declared))
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func (p *policy) checkServices(s *Source) {
 	}
 	for _, name := range p.services {
 		if !strings.Contains(name, "*") && !slices.Contains(declared, name) {
-			scope{c: p.c}.wrong("services", "Unknown service", "Policy %q is about a service %q, which no file declares.%s", p.name, name, didYouMean(name, declared))
+			scope{c: p.c}.wrong("services", "Unknown service", "Policy %q is about a service %q, which no file declares.%s", p.name, name, DidYouMean(name, declared))
 		}
 	}
 }

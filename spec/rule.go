@@ -36,7 +36,7 @@ func oneOf(names ...string) rule {
 	r := rule{
 		want: quoted(names),
 		ok:   func(s string) bool { return slices.Contains(names, s) },
-		more: func(s string) string { return didYouMean(s, names) },
+		more: func(s string) string { return DidYouMean(s, names) },
 	}
 	if len(names) > 1 {
 		r.want = "one of " + r.want

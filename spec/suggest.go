@@ -7,12 +7,13 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// didYouMean is the sentence that proposes the name nearest to given, if it
-// differs by less than three edits (Levenshtein), as HCL does for attributes.
-func didYouMean(given string, names []string) string {
-	nearest, best := "", 3
+// DidYouMean is the sentence that proposes the name nearest to given, if it
+// differs by less than three edits (Levenshtein), as HCL does for attributes;
+// empty: none is near. A space comes before it.
+func DidYouMean[S ~string](given S, names []S) string {
+	nearest, best := S(""), 3
 	for _, name := range names {
-		if d := levenshtein.Distance(given, name, nil); d < best {
+		if d := levenshtein.Distance(string(given), string(name), nil); d < best {
 			nearest, best = name, d
 		}
 	}

@@ -77,7 +77,7 @@ func (s *Source) checkUpstreams() hcl.Diagnostics {
 			upstream, at := s.upstream(next)
 			if upstream != "" && !slices.Contains(names, upstream) {
 				fail(at, "Unknown environment", "Environment %q comes after %q, which no file declares. There are: %s.%s",
-					next, upstream, quoted(names), didYouMean(upstream, names))
+					next, upstream, quoted(names), DidYouMean(upstream, names))
 				break
 			}
 			next = upstream

@@ -2,8 +2,6 @@ package upstream
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,19 +65,10 @@ func (s *Source) Stores(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(replicas, func(a, b replica.Replica) int {
-		switch {
-		case a.Passing == b.Passing:
-			return 0
-		case a.Passing:
-			return -1
-		default:
-			return 1
-		}
-	})
+	replica.ByHealth(replicas)
 	var stores []string
 	for _, r := range replicas {
-		stores = append(stores, "http://"+r.HTTP)
+		stores = append(stores, r.URL())
 	}
 	return stores, nil
 }
@@ -98,20 +87,9 @@ func (s *Source) Watch(ctx context.Context, changed func(service string), contac
 				if seen.Err != nil {
 					return
 				}
-				now := make(map[string]uint64, len(seen.Value))
-				for _, e := range seen.Value {
-					now[e.Key] = e.Index
+				for _, e := range consul.Differ(known, seen.Value) {
+					changed(strings.TrimPrefix(e.Key, folder))
 				}
-				for key, index := range now {
-					if known[key] != index {
-						changed(strings.TrimPrefix(key, folder))
-					}
-				}
-				maps.DeleteFunc(known, func(key string, _ uint64) bool { _, there := now[key]; return there })
-				for key := range known { // gone
-					changed(strings.TrimPrefix(key, folder))
-				}
-				known = now
 			})
 		})
 	}

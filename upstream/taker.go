@@ -22,20 +22,13 @@ type Taker struct {
 	Log    *slog.Logger
 }
 
-// maxArchive bounds an archive that is taken over, in bytes, as uploads are
-// bounded.
-const maxArchive = 16 << 30
-
-// minRate is how fast an archive must come at least, in bytes a second, beyond a
-// minute.
-const minRate = 64 << 10
-
 // Take has an archive in this replica's store, and in those of the others that
 // can be reached. It is fetched from the sources unless it is here, and is what
-// its manifest says or not taken.
+// its manifest says or not taken. Its size and the time that it may need are
+// bounded as those of an upload are.
 func (t *Taker) Take(ctx context.Context, m artifact.Manifest, sources artifact.Source) error {
-	if m.Size > maxArchive {
-		return fmt.Errorf("take over %s: its archive has %d bytes, more than the %d allowed", m, m.Size, int64(maxArchive))
+	if m.Size > artifact.DefaultMaxSize {
+		return fmt.Errorf("take over %s: its archive has %d bytes, more than the %d allowed", m, m.Size, artifact.DefaultMaxSize)
 	}
 	client := &http.Client{
 		Transport: &http.Transport{Proxy: nil, ExpectContinueTimeout: 10 * time.Second},
@@ -43,7 +36,7 @@ func (t *Taker) Take(ctx context.Context, m artifact.Manifest, sources artifact.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(m.Size/minRate)*time.Second)
+	ctx, cancel := context.WithDeadline(ctx, artifact.Allowance(m.Size))
 	defer cancel()
 	if !t.Store.Has(m.SHA256) {
 		if err := artifact.NewHTTPFetcher(sources, client, t.Log).Fetch(ctx, m, t.Store.Path(m.SHA256), nil); err != nil {

@@ -92,7 +92,7 @@ func origins(ctx context.Context, client *consul.Client, env string) ([]string, 
 	}
 	var urls []string
 	for _, r := range replicas {
-		urls = append(urls, "http://"+r.HTTP)
+		urls = append(urls, r.URL())
 	}
 	return urls, nil
 }

@@ -169,12 +169,14 @@ func (a *app) ledger() (*ledger.Ledger, error) {
 
 // by names whoever runs the command: the owner of the Consul token where ACLs
 // tell, and the account.
-func (a *app) by(l *ledger.Ledger) string {
-	name := account()
-	if token := l.Consul.Identity(a.ctx); token != "" {
-		name = token + " (" + name + ")"
+func (a *app) by(l *ledger.Ledger) string { return signature(l.Consul.Identity(a.ctx)) }
+
+// signature is the account, with the owner of the token if one is known.
+func signature(owner string) string {
+	if owner == "" {
+		return account()
 	}
-	return name
+	return owner + " (" + account() + ")"
 }
 
 // account is that of the process, such as alice@desk.

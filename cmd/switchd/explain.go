@@ -24,12 +24,8 @@ func (c *explainCmd) Run(a *app) error {
 	if facts.Situation, err = l.Observe(a.ctx, c.Service); err != nil {
 		return err
 	}
-	lease, err := l.Consul.Get(a.ctx, l.Keys.Lease())
-	if err != nil {
+	if facts.Driver, err = l.Driver(a.ctx); err != nil {
 		return err
-	}
-	if lease.Session != "" {
-		facts.Driver = string(lease.Value)
 	}
 	now := time.Now()
 	explanation := explain.Explain(facts, now)

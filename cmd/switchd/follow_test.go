@@ -24,7 +24,7 @@ func TestPromote_FollowsTheRolloutToItsEnd(t *testing.T) {
 	t.Parallel()
 	server := devconsul.Start(t, nil)
 	// Somebody drives, or promote would say that nobody does.
-	lease, err := server.Client().Acquire(t.Context(), consul.LeaseOptions{Key: consul.Keys{Env: "prod"}.Lease(), TTL: time.Minute})
+	lease, err := server.Client().Acquire(t.Context(), consul.LeaseOptions{Key: consul.Keys{Env: "prod"}.Lease(), Holder: "ns1", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -47,10 +46,8 @@ func (c *promoteCmd) Run(a *app) error {
 	if _, err := l.Service(a.ctx, c.Service); err != nil {
 		return err
 	}
-	released := true
-	if _, err := l.Release(a.ctx, c.Service, c.Release); errors.Is(err, ledger.ErrUnknownRelease) {
-		released = false
-	} else if err != nil {
+	released, err := l.Released(a.ctx, c.Service, c.Release)
+	if err != nil {
 		return err
 	}
 	bypasses, err := c.bypasses(a, l)

@@ -99,7 +99,7 @@ func (c *publishCmd) store(a *app, l *ledger.Ledger, m artifact.Manifest, archiv
 	for _, r := range replicas {
 		meter := a.meter(r.Name)
 		uploader := artifact.Uploader{Client: client, Progress: func(done, total int64) { meter.at(time.Now(), done, total) }}
-		there, err := uploader.Upload(a.ctx, "http://"+r.HTTP, m, archive)
+		there, err := uploader.Upload(a.ctx, r.URL(), m, archive)
 		meter.end()
 		switch {
 		case a.ctx.Err() != nil:

@@ -136,13 +136,12 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler, err := s.handler(seeder)
+	keys, err := artifact.LoadTrustedKeys(s.cmd.TrustedKey...)
 	if err != nil {
 		return err
 	}
-	if s.before, err = s.upstream(seeder); err != nil {
-		return err
-	}
+	handler := s.handler(seeder, keys)
+	s.before = s.upstream(seeder, keys)
 	if s.self, err = s.replica(listener.Addr().String(), s.dns.Addrs()[0]); err != nil {
 		return err
 	}
@@ -235,11 +234,7 @@ func advertised(listen, advertise string) (string, error) {
 	return listen, nil
 }
 
-func (s *server) handler(seeder *seeder) (http.Handler, error) {
-	keys, err := artifact.LoadTrustedKeys(s.cmd.TrustedKey...)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) handler(seeder *seeder, keys artifact.TrustedKeys) http.Handler {
 	return web.New(web.Config{
 		Ledger: status.Ledger{Ledger: s.ledger}, Replica: s.cmd.Name, Driving: s.driving.Load,
 		DNS: func() (uint32, time.Duration, bool) {
@@ -250,7 +245,7 @@ func (s *server) handler(seeder *seeder) (http.Handler, error) {
 			return view.Serial, time.Since(view.At), true
 		},
 		Artifacts: seeder.handler(keys), Alerts: s.alerts.receiver, Gatherer: s.metrics, Log: s.log,
-	}), nil
+	})
 }
 
 // keepRegistered has the replica in Consul's catalog, also after the local

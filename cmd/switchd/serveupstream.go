@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,11 +31,8 @@ type upstreamFlags struct {
 // open reaches the environment that the spec names.
 func (f upstreamFlags) open(after spec.Upstream) (*upstream.Source, error) {
 	e := consul.Elsewhere{
-		Address: after.Consul.Address, Datacenter: after.Consul.Datacenter, CAFile: f.CAFile, CAPath: f.CAPath,
+		Address: cmp.Or(f.Addr, after.Consul.Address), Datacenter: after.Consul.Datacenter, CAFile: f.CAFile, CAPath: f.CAPath,
 		ClientCert: f.ClientCert, ClientKey: f.ClientKey, TLSServerName: f.TLSServerName,
-	}
-	if f.Addr != "" {
-		e.Address = f.Addr
 	}
 	if e.Address == "" {
 		return nil, fmt.Errorf("the address of environment %s's Consul is not known: its inputs have none (consul { address = … }), nor has --upstream-addr", after.Environment)
@@ -78,13 +76,9 @@ func readToken(path string) (string, error) {
 
 // upstream is how this replica reads the environment before its own, and where
 // it puts the releases of that.
-func (s *server) upstream(seeder *seeder) (*driver.Upstream, error) {
-	keys, err := artifact.LoadTrustedKeys(s.cmd.TrustedKey...)
-	if err != nil {
-		return nil, err
-	}
+func (s *server) upstream(seeder *seeder, keys artifact.TrustedKeys) *driver.Upstream {
 	taker := &upstream.Taker{Store: seeder.store, Others: s.otherStores, Log: s.log}
-	return &driver.Upstream{Open: s.cmd.Upstream.open, Keys: keys, Take: taker.Take}, nil
+	return &driver.Upstream{Open: s.cmd.Upstream.open, Keys: keys, Take: taker.Take}
 }
 
 // otherStores are the base URLs of the environment's other replicas.
@@ -96,7 +90,7 @@ func (s *server) otherStores(ctx context.Context) ([]string, error) {
 	var stores []string
 	for _, r := range replicas {
 		if r.Name != s.cmd.Name {
-			stores = append(stores, "http://"+r.HTTP)
+			stores = append(stores, r.URL())
 		}
 	}
 	return stores, nil

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"switchd/consul"
+	"switchd/ledger"
 	"switchd/status"
 )
 
@@ -26,18 +27,25 @@ func (c *statusCmd) Run(a *app) error {
 		return &usageError{"--env-token-file and --env-addr are for --all"}
 	case c.All && c.Service != "":
 		return &usageError{"--all shows all services; one in detail is `switchd --env ENV status " + c.Service + "`"}
-	case c.All:
-		return c.watch(a, func() error { return c.across(a) })
 	}
 	l, err := a.ledger()
 	if err != nil {
 		return err
 	}
+	return c.watch(a, c.show(a, l))
+}
+
+// show is what shows it, any number of times.
+func (c *statusCmd) show(a *app, l *ledger.Ledger) func() error {
+	if c.All {
+		e := c.environments(a, l)
+		return func() error { return c.across(a, e) }
+	}
 	var names []string
 	if c.Service != "" {
 		names = append(names, c.Service)
 	}
-	show := func() error {
+	return func() error {
 		doc, err := status.Read(a.ctx, status.Ledger{Ledger: l}, names...)
 		if err != nil {
 			return err
@@ -50,7 +58,6 @@ func (c *statusCmd) Run(a *app) error {
 		}
 		return c.print(a, doc)
 	}
-	return c.watch(a, show)
 }
 
 // watch shows it once, or every second if that is asked for.

@@ -23,12 +23,12 @@ type acrossFlags struct {
 }
 
 // across prints what every environment has.
-func (c *statusCmd) across(a *app) error {
-	environments, err := c.environments(a)
+func (c *statusCmd) across(a *app, e *environments) error {
+	found, err := e.find()
 	if err != nil {
 		return err
 	}
-	across := status.ReadAcross(a.ctx, environments)
+	across := status.ReadAcross(a.ctx, found)
 	if a.ctx.Err() != nil {
 		return a.ctx.Err()
 	}
@@ -47,18 +47,28 @@ func (c *statusCmd) across(a *app) error {
 	return &outcomeError{statusUnreachable, "no environment can be read"}
 }
 
-// environments are those that the own one's inputs declare, in their order, and
+// environments are the own one and all others. Each look at them goes over the
+// same connections: Consul takes only so many of one address.
+type environments struct {
+	acrossFlags
+	*app
+
+	own     *ledger.Ledger
+	reached map[spec.Peer]*ledger.Ledger
+}
+
+func (f acrossFlags) environments(a *app, own *ledger.Ledger) *environments {
+	return &environments{acrossFlags: f, app: a, own: own, reached: make(map[spec.Peer]*ledger.Ledger)}
+}
+
+// find gives those that the own one's inputs declare now, in their order, and
 // those that the command line has addresses of.
-func (c *statusCmd) environments(a *app) ([]status.Elsewhere, error) {
-	l, err := a.ledger()
-	if err != nil {
+func (e *environments) find() ([]status.Elsewhere, error) {
+	env, err := e.own.Environment(e.ctx)
+	if err != nil && len(e.EnvAddr) == 0 {
 		return nil, err
 	}
-	env, err := l.Environment(a.ctx)
-	if err != nil && len(c.EnvAddr) == 0 {
-		return nil, err
-	}
-	own := l.Keys.Env
+	own := e.own.Keys.Env
 	peers := env.Peers
 	if len(peers) == 0 {
 		peers = []spec.Peer{{Name: own}}
@@ -67,52 +77,57 @@ func (c *statusCmd) environments(a *app) ([]status.Elsewhere, error) {
 	found := make([]status.Elsewhere, 0, len(peers))
 	for _, p := range peers {
 		known[p.Name] = true
-		e := status.Elsewhere{Name: p.Name, After: p.After}
+		place := status.Elsewhere{Name: p.Name, After: p.After}
 		if p.Name == own {
-			e.Ledger, e.Err = l, err
+			place.Ledger, place.Err = e.own, err
 		} else {
-			e.Ledger, e.Err = c.elsewhere(a, p)
+			place.Ledger, place.Err = e.reach(p)
 		}
-		found = append(found, e)
+		found = append(found, place)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.EnvAddr)) {
+	for _, name := range slices.Sorted(maps.Keys(e.EnvAddr)) {
 		if !known[name] {
-			e := status.Elsewhere{Name: name}
-			e.Ledger, e.Err = c.elsewhere(a, spec.Peer{Name: name})
-			found = append(found, e)
+			place := status.Elsewhere{Name: name}
+			place.Ledger, place.Err = e.reach(spec.Peer{Name: name})
+			found = append(found, place)
 		}
 	}
-	for name := range c.EnvTokenFile {
-		if _, named := c.EnvAddr[name]; !named && !known[name] {
+	for name := range e.EnvTokenFile {
+		if _, named := e.EnvAddr[name]; !named && !known[name] {
 			return nil, &usageError{fmt.Sprintf("--env-token-file %s=…: no environment of that name is declared, and --env-addr names none", name)}
 		}
 	}
 	return found, nil
 }
 
-// elsewhere reaches another environment. Its token is its own: this environment's
-// is never shown to the other one's servers.
-func (c *statusCmd) elsewhere(a *app, p spec.Peer) (*ledger.Ledger, error) {
-	address := cmp.Or(c.EnvAddr[p.Name], p.Consul.Address)
+// reach reaches another environment, once. Its token is its own: this
+// environment's is never shown to the other one's servers.
+func (e *environments) reach(p spec.Peer) (*ledger.Ledger, error) {
+	address := cmp.Or(e.EnvAddr[p.Name], p.Consul.Address)
 	if address == "" {
 		return nil, fmt.Errorf("the address of its Consul is not known: its inputs have none, nor has --env-addr %s=ADDR", p.Name)
 	}
-	flags := a.flags.Consul
-	e := consul.Elsewhere{
-		Address: address, Datacenter: p.Consul.Datacenter, ClientCert: flags.ClientCert, ClientKey: flags.ClientKey,
-		CAFile: cmp.Or(flags.CAFile, os.Getenv("CONSUL_CACERT")), CAPath: cmp.Or(flags.CAPath, os.Getenv("CONSUL_CAPATH")),
-	}
+	var token func() (string, error)
 	variable := "SWITCHD_TOKEN_FILE_" + strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_"))
-	if file := cmp.Or(c.EnvTokenFile[p.Name], os.Getenv(variable)); file != "" {
-		token, err := readToken(file)
-		if err != nil {
+	if file := cmp.Or(e.EnvTokenFile[p.Name], os.Getenv(variable)); file != "" {
+		if _, err := readToken(file); err != nil {
 			return nil, err
 		}
-		e.Token = func() (string, error) { return token, nil }
+		token = func() (string, error) { return readToken(file) } // it may be replaced
 	}
-	client, _, err := consul.NewClientElsewhere(e)
+	if l := e.reached[p]; l != nil {
+		return l, nil
+	}
+	flags := e.flags.Consul
+	client, _, err := consul.NewClientElsewhere(consul.Elsewhere{
+		Address: address, Datacenter: p.Consul.Datacenter, ClientCert: flags.ClientCert, ClientKey: flags.ClientKey,
+		CAFile: cmp.Or(flags.CAFile, os.Getenv("CONSUL_CACERT")), CAPath: cmp.Or(flags.CAPath, os.Getenv("CONSUL_CAPATH")),
+		Token: token,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &ledger.Ledger{Consul: client, Keys: consul.Keys{Env: p.Name}}, nil
+	l := &ledger.Ledger{Consul: client, Keys: consul.Keys{Env: p.Name}}
+	e.reached[p] = l
+	return l, nil
 }

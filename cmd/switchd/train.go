@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,13 +135,7 @@ func (c *promoteCmd) couple(a *app, l *ledger.Ledger, items []train.Item) (*trai
 	if err != nil {
 		return nil, err
 	}
-	parallel := c.Parallel
-	if parallel == 0 {
-		parallel = env.Parallel
-	}
-	if parallel == 0 {
-		parallel = train.DefaultParallel
-	}
+	parallel := cmp.Or(c.Parallel, env.Parallel, train.DefaultParallel)
 	now := time.Now()
 	t, err := train.New(ledger.NewTrainID(now), a.by(l), now, parallel, items, services)
 	if cycle, ok := errors.AsType[*train.CycleError](err); ok {
@@ -189,7 +184,7 @@ func (a *app) putTrain(l *ledger.Ledger, t *train.Train) error {
 // noteUndriven warns that what was begun has to wait. A lease that can't be read
 // is no reason to give up.
 func (a *app) noteUndriven(l *ledger.Ledger, what string) {
-	if lease, err := l.Consul.Get(a.ctx, l.Keys.Lease()); err == nil && lease.Session == "" {
+	if driver, err := l.Driver(a.ctx); err == nil && driver == "" {
 		a.notef("switchd: nobody drives environment %s now: no `switchd serve` holds the lease; %s begins when one does\n", l.Keys.Env, what)
 	}
 }

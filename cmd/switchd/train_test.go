@@ -83,7 +83,7 @@ func boarded(t *testing.T, server *devconsul.Lone, env string) *boarding {
 			Format: artifact.FormatTarZstd, Created: time.Now(),
 		})
 	}
-	lease, err := server.Client().Acquire(t.Context(), consul.LeaseOptions{Key: l.Keys.Lease(), TTL: time.Minute})
+	lease, err := server.Client().Acquire(t.Context(), consul.LeaseOptions{Key: l.Keys.Lease(), Holder: "ns1", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package cluster_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -157,26 +156,7 @@ func (s *story) alertHalts(version string) {
 	s.Helper()
 	s.must("operator", "promote", "--detach", "web="+version)
 	s.await(version, func(r *rollout.Record) bool { return r.Phase == rollout.Switching })
-	text, err := json.Marshal(map[string]any{
-		"version": "4", "status": "firing", "receiver": "switchd",
-		"alerts": []map[string]any{{
-			"status": "firing", "labels": map[string]string{"alertname": "HighErrorRate", "service": "web", "severity": "page"},
-			"startsAt": time.Now().UTC(),
-		}},
-	})
-	if err != nil {
-		s.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(s.Context(), http.MethodPost, "http://"+s.cluster.Replicas[0].HTTP()+"/v1/alerts", bytes.NewReader(text))
-	if err != nil {
-		s.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+s.token)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		s.Fatal(err)
-	}
-	if err := response.Body.Close(); err != nil {
+	if err := s.cluster.Replicas[0].Alert(s.Context(), s.token, "firing", "web", time.Now().UTC()); err != nil {
 		s.Fatal(err)
 	}
 	s.await(version, func(r *rollout.Record) bool { return r.Phase == rollout.Halted })
@@ -318,10 +298,9 @@ func (s *story) nothingWasDenied() {
 // twins has a second replica take the name of one.
 func (s *story) twins() {
 	s.Helper()
-	command := s.cluster.Command(s.Context(), "serve", "--name", "ns1", "--data", s.TempDir(), "--http-listen", "127.0.0.1:0",
+	_, err := s.cluster.Switchd(s.Context(), "serve", "--name", "ns1", "--data", s.TempDir(), "--http-listen", "127.0.0.1:0",
 		"--dns-listen", "127.0.0.1:0", "--trusted-key", s.cluster.Key+".pub")
-	out, err := command.CombinedOutput()
-	if err == nil || command.ProcessState.ExitCode() != usage || !strings.Contains(string(out), "another --name") {
-		s.Errorf("a second replica of one name: got %v, %s, want exit status %d", err, out, usage)
+	if cluster.Status(err) != usage || !strings.Contains(err.Error(), "another --name") {
+		s.Errorf("a second replica of one name: got %v, want exit status %d", err, usage)
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 )
 
-// build builds the programs as users get them: static, without cgo.
-func build(ctx context.Context, dir string) (Binaries, error) {
+// Build builds the programs of this checkout into a folder, as users get them:
+// static, without cgo.
+func Build(ctx context.Context, dir string) (Binaries, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Binaries{}, fmt.Errorf("make the folder of the programs: %w", err)
 	}

@@ -105,7 +105,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		c.paths[name] = path
 	}
 	var err error
-	if c.Bin, err = build(ctx, filepath.Join(opts.Dir, "bin")); err != nil {
+	if c.Bin, err = Build(ctx, filepath.Join(opts.Dir, "bin")); err != nil {
 		return c, err
 	}
 	if c.Group, err = proc.NewGroup(); err != nil {

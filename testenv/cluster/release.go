@@ -102,25 +102,34 @@ type App struct {
 	IgnoreSIGTERM bool `json:"ignore_sigterm,omitempty"`
 }
 
-// Publish packs a version of the app and publishes it.
-func (c *Cluster) Publish(ctx context.Context, app App) error {
+// Pack makes a folder of a version of the app, to be published.
+func (c *Cluster) Pack(app App) (string, error) {
 	dir, err := c.path("releases", app.Version)
 	if err != nil {
-		return err
+		return "", err
 	}
 	binary, err := os.ReadFile(c.Bin.App)
 	if err != nil {
-		return fmt.Errorf("pack the app: %w", err)
+		return "", fmt.Errorf("pack the app: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "app"), binary, 0o700); err != nil {
-		return fmt.Errorf("pack the app: %w", err)
+		return "", fmt.Errorf("pack the app: %w", err)
 	}
 	config, err := json.Marshal(app)
 	if err != nil {
-		return fmt.Errorf("pack the app: %w", err)
+		return "", fmt.Errorf("pack the app: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "app.json"), config, 0o600); err != nil {
-		return fmt.Errorf("pack the app: %w", err)
+		return "", fmt.Errorf("pack the app: %w", err)
+	}
+	return dir, nil
+}
+
+// Publish packs a version of the app and publishes it.
+func (c *Cluster) Publish(ctx context.Context, app App) error {
+	dir, err := c.Pack(app)
+	if err != nil {
+		return err
 	}
 	_, err = c.Switchd(ctx, "publish", "web", app.Version, dir)
 	return err

@@ -27,7 +27,10 @@ func TestTrain(t *testing.T) {
 	if _, err := c.Switchd(t.Context(), "apply", inputs); err != nil {
 		t.Fatal(err)
 	}
-	release := release(t, c)
+	release, err := c.Pack(cluster.App{Version: "1.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, service := range []string{"stock", "cart", "web", "mail"} {
 		if _, err := c.Switchd(t.Context(), "publish", service, "1.0.0", release); err != nil {
 			t.Fatal(err)
@@ -71,23 +74,6 @@ func behind(t *testing.T, made *train.Train, live func(service string) bool) {
 			t.Errorf("%s is %s; it is live: %v", car.Service, car.State, got)
 		}
 	}
-}
-
-// release is a directory with the sample app.
-func release(t *testing.T, c *cluster.Cluster) string {
-	t.Helper()
-	dir := t.TempDir()
-	binary, err := os.ReadFile(c.Bin.App)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "app"), binary, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "app.json"), []byte(`{"version":"1.0.0"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // shop are the inputs: services beside each other on the same nodes. The smoke

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 )
@@ -94,32 +95,24 @@ func (h *Host) Listen(ctx context.Context, port uint16) (net.Listener, error) {
 
 // Dial connects to a TCP address from the host, in this process.
 func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	var conn net.Conn
-	// A single address is dialed by the calling goroutine, so the socket is
-	// made on the thread that is in the namespace.
-	err := h.do(func() (err error) {
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp4", to.String())
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("dial from host %s: %w", h.addr, err)
-	}
-	return conn, nil
+	return h.DialContext(ctx, "tcp", to.String())
 }
 
 // DialContext connects to an address from the host, in this process, over TCP
 // ("tcp") or UDP ("udp").
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil {
+	if _, err := netip.ParseAddrPort(address); err != nil {
 		return nil, fmt.Errorf("dial from host %s: %w", h.addr, err)
 	}
-	if network != "udp" && network != "udp4" {
-		return h.Dial(ctx, to)
+	over := "tcp4"
+	if strings.HasPrefix(network, "udp") {
+		over = "udp4"
 	}
 	var conn net.Conn
-	err = h.do(func() (err error) {
-		conn, err = new(net.Dialer).DialContext(ctx, "udp4", address)
+	// A single address is dialed by the calling goroutine, so the socket is
+	// made on the thread that is in the namespace.
+	err := h.do(func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, over, address)
 		return err
 	})
 	if err != nil {

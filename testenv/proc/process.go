@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,6 +29,19 @@ type Process struct {
 
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// CPU is its time on the CPU, user and system; 0 if it is gone.
+func (p *Process) CPU() time.Duration {
+	of, err := procfs.NewProc(p.Pid())
+	if err != nil {
+		return 0
+	}
+	stat, err := of.Stat()
+	if err != nil {
+		return 0
+	}
+	return time.Duration(stat.CPUTime() * float64(time.Second))
+}
 
 // Done is closed when the process has ended and was waited for.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"switchd/testenv/devconsul"
 	"switchd/testenv/proc"
 	"switchd/testenv/servers"
@@ -129,7 +127,7 @@ func (q *quorumOf) killLeader(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	q.spent += cpuOf(q.running[i].Pid())
+	q.spent += q.running[i].CPU()
 	if err := q.running[i].Kill(); err != nil {
 		return "", err
 	}
@@ -145,20 +143,7 @@ func (q *quorumOf) killLeader(ctx context.Context) (string, error) {
 func (q *quorumOf) cpu() time.Duration {
 	sum := q.spent
 	for _, p := range q.running {
-		sum += cpuOf(p.Pid())
+		sum += p.CPU()
 	}
 	return sum
-}
-
-// cpuOf is a process' time on the CPU, user and system; 0 if it is gone.
-func cpuOf(pid int) time.Duration {
-	p, err := procfs.NewProc(pid)
-	if err != nil {
-		return 0
-	}
-	stat, err := p.Stat()
-	if err != nil {
-		return 0
-	}
-	return time.Duration(stat.CPUTime() * float64(time.Second))
 }

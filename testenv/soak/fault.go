@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,12 +47,12 @@ func faults() []fault {
 // driver is the replica that holds the lease, and another one.
 func (s *storm) driver(ctx context.Context) (driver, other *cluster.Replica, err error) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && ctx.Err() == nil; pause(ctx, 50*time.Millisecond) {
-		lease, err := s.ledger.Consul.Get(ctx, s.ledger.Keys.Lease())
-		if err != nil || lease.Session == "" {
+		name, err := s.ledger.Driver(ctx)
+		if err != nil {
 			continue
 		}
 		for i, r := range s.cluster.Replicas {
-			if r.Name == string(lease.Value) {
+			if r.Name == name {
 				return r, s.cluster.Replicas[1-i], nil
 			}
 		}
@@ -189,7 +185,7 @@ func haltAtOnce(ctx context.Context, s *storm) (func() error, error) {
 	tellAll := func(status string) []func() error {
 		var tell []func() error
 		for _, r := range s.cluster.Replicas {
-			tell = append(tell, func() error { return s.tell(ctx, r, status, began) })
+			tell = append(tell, func() error { return r.Alert(ctx, s.token, status, "web", began) })
 		}
 		return tell
 	}
@@ -205,30 +201,4 @@ func haltAtOnce(ctx context.Context, s *storm) (func() error, error) {
 		group.Go(do)
 	}
 	return func() error { return all(tellAll("resolved")) }, group.Wait()
-}
-
-// tell sends an alert in the form of Alertmanager's webhook, version 4.
-func (s *storm) tell(ctx context.Context, r *cluster.Replica, status string, began time.Time) error {
-	alert := map[string]any{"status": status, "labels": map[string]string{"alertname": "HighErrorRate", "service": "web"}, "startsAt": began}
-	if status == "resolved" {
-		alert["endsAt"] = time.Now().UTC()
-	}
-	text, err := json.Marshal(map[string]any{"version": "4", "status": status, "receiver": "switchd", "alerts": []any{alert}})
-	if err != nil {
-		return fmt.Errorf("tell of an alert: %w", err)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.HTTP()+"/v1/alerts", bytes.NewReader(text))
-	if err != nil {
-		return fmt.Errorf("tell of an alert: %w", err)
-	}
-	request.Header.Set("Authorization", "Bearer "+s.token)
-	transport := &http.Transport{DialContext: s.cluster.Dial, DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return fmt.Errorf("tell of an alert: %w", err)
-	}
-	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("tell of an alert: %s (%w)", response.Status, err)
-	}
-	return nil
 }

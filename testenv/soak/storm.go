@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -197,7 +196,7 @@ func (s *storm) watchNodes(ctx context.Context) {
 	for ctx.Err() == nil {
 		serving := make(map[string]int)
 		for _, a := range s.cluster.Agents {
-			if s.serves(ctx, a) {
+			if serves(ctx, a) {
 				serving[a.Pool]++
 			}
 		}
@@ -224,21 +223,12 @@ func (s *storm) note(pool string, serving int) {
 }
 
 // serves tells whether the service on a node answers.
-func (s *storm) serves(ctx context.Context, a *cluster.Agent) bool {
+func serves(ctx context.Context, a *cluster.Agent) bool {
 	const timeout = 2 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	at := net.JoinHostPort(a.Address(), fmt.Sprint(s.cluster.AppPort()))
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/healthz", http.NoBody)
-	if err != nil {
-		return false
-	}
-	transport := &http.Transport{DialContext: s.cluster.Dial, DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return false
-	}
-	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	_, err := a.Get(ctx, "/healthz")
+	return err == nil
 }
 
 // pause waits, unless ctx ends before.

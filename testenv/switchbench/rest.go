@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
-	"github.com/prometheus/procfs"
 
 	"switchd/consul"
 	"switchd/ledger"
@@ -52,14 +51,14 @@ func (f flags) rest(ctx context.Context, dir string) (_ []figure, err error) {
 	if err := sleep(ctx, 10*time.Second); err != nil { // what the start has left to do
 		return nil, err
 	}
-	before, consulBefore, began := cpuOf(serve.Pid()), cpuOf(c.Server.Pid()), time.Now()
+	before, consulBefore, began := serve.CPU(), c.Server.CPU(), time.Now()
 	if err := sleep(ctx, f.Rest); err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
 	percent := func(spent time.Duration) string { return fmt.Sprintf("%.2f", 100*spent.Seconds()/took.Seconds()) }
-	fmt.Printf("rest: Consul's server took %s %% of a core meanwhile\n", percent(cpuOf(c.Server.Pid())-consulBefore))
-	return []figure{{fmt.Sprintf("engine.services_%d.cpu_percent", f.Services), percent(cpuOf(serve.Pid()) - before)}}, nil
+	fmt.Printf("rest: Consul's server took %s %% of a core meanwhile\n", percent(c.Server.CPU()-consulBefore))
+	return []figure{{fmt.Sprintf("engine.services_%d.cpu_percent", f.Services), percent(serve.CPU() - before)}}, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -123,8 +122,8 @@ func (f flags) settled(ctx context.Context, l *ledger.Ledger) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*patience, errors.New("the answers of all services are not derived"))
 	defer cancel()
 	for {
-		lease, err := l.Consul.Get(ctx, l.Keys.Lease())
-		if err == nil && lease.Session != "" {
+		driver, err := l.Driver(ctx)
+		if err == nil && driver != "" {
 			derived, err := l.Consul.Folders(ctx, l.Keys.AllAnswering())
 			if err == nil && len(derived) == f.Services {
 				return nil
@@ -134,17 +133,4 @@ func (f flags) settled(ctx context.Context, l *ledger.Ledger) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// cpuOf is a process' time on the CPU, user and system; 0 if it is gone.
-func cpuOf(pid int) time.Duration {
-	p, err := procfs.NewProc(pid)
-	if err != nil {
-		return 0
-	}
-	stat, err := p.Stat()
-	if err != nil {
-		return 0
-	}
-	return time.Duration(stat.CPUTime() * float64(time.Second))
 }

@@ -178,10 +178,8 @@ func (t *taken) one(ctx context.Context, c *cluster.Cluster, l *ledger.Ledger, r
 	if _, err := last(ctx, witnesses, spec.Green); err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(pause):
+	if err := sleep(ctx, pause); err != nil {
+		return err
 	}
 	typed := time.Now()
 	if _, err := c.Switchd(ctx, "rollback", "web"); err != nil {

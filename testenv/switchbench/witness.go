@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,15 +133,10 @@ func (w *witness) watchProxy(ctx context.Context, addr string, pools map[string]
 
 // only is the pool that all of them are, empty if there are several or none.
 func only(shown []string) string {
-	if len(shown) == 0 {
-		return ""
+	if all := slices.Compact(shown); len(all) == 1 {
+		return all[0]
 	}
-	for _, pool := range shown {
-		if pool != shown[0] {
-			return ""
-		}
-	}
-	return shown[0]
+	return ""
 }
 
 // proxy is the sidecar of a client of web.

@@ -281,3 +281,18 @@ func (c *Client) Self(ctx context.Context) (Node, error) {
 	}
 	return Node{Name: self.Config.NodeName, Address: self.Member.Addr, Datacenter: self.Config.Datacenter, Meta: self.Meta, Alive: true}, nil
 }
+
+// ConnectionLimit is how many connections the agent that this client talks to
+// takes from one address at a time; 0: any number.
+// Source: https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file/general#http_max_conns_per_client
+func (c *Client) ConnectionLimit(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	var self struct {
+		DebugConfig struct{ HTTPMaxConnsPerClient int }
+	}
+	if _, err := c.api.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+		return 0, wrap("ask the local Consul agent for its limits", err)
+	}
+	return self.DebugConfig.HTTPMaxConnsPerClient, nil
+}

@@ -149,6 +149,7 @@ func (s *state) setServices(ctx context.Context, entries []consul.Entry) error {
 // the zone.
 func (s *state) watchHealth(ctx context.Context) {
 	wanted := make(map[string]bool)
+	before := len(s.watches)
 	for _, service := range s.services {
 		if service.Switch.Kind != spec.SwitchDNS {
 			continue
@@ -166,6 +167,9 @@ func (s *state) watchHealth(ctx context.Context) {
 			delete(s.failing, healthOf(name))
 			delete(s.troubled, healthOf(name))
 		}
+	}
+	if n := len(wanted); n > before {
+		s.watching.Go(func() { s.room(ctx, n) })
 	}
 }
 

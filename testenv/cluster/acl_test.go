@@ -30,6 +30,7 @@ const (
 // granted, each process and person with just the policies that `switchd acl`
 // prints for their roles, and shows that nobody can do somebody else's part.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	s := startRights(t)
 	s.twoApprove("1.0.0")
 	s.twoApprove("2.0.0")

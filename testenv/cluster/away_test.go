@@ -19,6 +19,7 @@ import (
 // longer than its lease, all controllers, and Consul itself. Users must not
 // notice, and nothing may happen that should not.
 func TestAway(t *testing.T) {
+	t.Parallel()
 	c := cluster.ForTest(t, cluster.Options{
 		Nodes: 2, Replicas: 2, Prometheus: true, LeaseTTL: 2 * time.Second, SessionTTL: 4 * time.Second,
 	})

@@ -35,6 +35,7 @@ func slowApp(version string) cluster.App { return cluster.App{Version: version, 
 // TestNeverLose_TheDriver kills the driving replica with SIGKILL in each phase
 // of one rollout.
 func TestNeverLose_TheDriver(t *testing.T) {
+	t.Parallel()
 	k, stop := startKilling(t)
 	k.rollout("2.0.0", spec.Blue, k.killDriver)
 	k.judge(stop)
@@ -43,6 +44,7 @@ func TestNeverLose_TheDriver(t *testing.T) {
 // TestNeverLose_AnAgent kills an agent with SIGKILL in each phase of one
 // rollout.
 func TestNeverLose_AnAgent(t *testing.T) {
+	t.Parallel()
 	k, stop := startKilling(t)
 	k.rollout("2.0.0", spec.Blue, k.killAgent)
 	k.judge(stop)

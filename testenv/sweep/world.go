@@ -233,7 +233,7 @@ func (w *world) serveNode(ctx context.Context, node, consulAddr string) error {
 	if err != nil {
 		return fmt.Errorf("answer for %s: %w", node, err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
 		version, err := os.ReadFile(filepath.Join(w.dir, "runs-"+node))
 		if err != nil {
 			http.Error(out, "nothing runs here", http.StatusServiceUnavailable)

@@ -3,6 +3,7 @@ package dnsfeed
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // A watch takes a connection to Consul's agent for as long as it waits.
@@ -20,8 +21,16 @@ const (
 // service's watch.
 func (s *state) room(ctx context.Context, services int) {
 	allowed, err := s.feed.Consul.ConnectionLimit(ctx)
+	for try := 1; err != nil && try < 10; try++ { // it may be away, or refuse already
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Second):
+		}
+		allowed, err = s.feed.Consul.ConnectionLimit(ctx)
+	}
 	if err != nil {
-		s.feed.Log.DebugContext(ctx, "how many connections Consul's agent allows is not known", "error", err)
+		s.feed.Log.WarnContext(ctx, "whether Consul's agent allows connections enough is not known", "services", services, "error", err)
 		return
 	}
 	if allowed == 0 || services+others <= allowed {

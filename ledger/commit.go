@@ -240,18 +240,25 @@ func (l *Ledger) operate(ctx context.Context, by string, write func(*Operator) e
 		return err
 	}
 	defer func() { _ = operator.Close(context.WithoutCancel(ctx)) }() // its TTL ends it otherwise
-	return again(func() error { return write(operator) })
+	return insist(func() error { return write(operator) })
+}
+
+// insist is again for a single write, and says what to do when others were always
+// faster.
+func insist(write func() error) error {
+	err := again(write)
+	if errors.Is(err, consul.ErrConflict) {
+		return fmt.Errorf("%w; others were faster %d times in a row and nothing was written: try again", err, tries)
+	}
+	return err
 }
 
 // again looks and writes until no other writer is faster.
 func again(write func() error) error {
 	for try := 1; ; try++ {
 		err := write()
-		if !errors.Is(err, consul.ErrConflict) {
+		if !errors.Is(err, consul.ErrConflict) || try == tries {
 			return err
-		}
-		if try == tries {
-			return fmt.Errorf("%w; others were faster %d times in a row and nothing was written: try again", err, tries)
 		}
 	}
 }

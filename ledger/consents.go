@@ -113,7 +113,7 @@ func (l *Ledger) Bypass(ctx context.Context, service string, b rollout.Bypass) e
 // say writes a key that only one person writes, and they perhaps twice at the
 // same time.
 func (l *Ledger) say(ctx context.Context, key string, word any) error {
-	return again(func() error {
+	return insist(func() error {
 		op, err := l.sayOp(ctx, key, word)
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,11 +41,8 @@ func EligibleFrom(entry consul.Entry, after spec.Upstream, service string, conta
 		e = &rollout.Eligibility{Upstream: after.Environment, Service: service, Index: entry.Index}
 	}
 	e.For = after.For
-	switch contact.Upstream {
-	case after.Environment:
+	if contact.Upstream == after.Environment || contact.Unreadable() {
 		e.Contact = contact
-	case "":
-		e.Trouble = cmp.Or(e.Trouble, contact.Error)
 	}
 	return e
 }

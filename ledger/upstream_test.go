@@ -93,7 +93,7 @@ func TestContact_ThatCantBeReadKeepsNobodyFromARollback(t *testing.T) {
 	}
 	w.put(t, w.Keys.Upstream(), "broken")
 	e := w.observe(t).Eligible
-	if lacks := e.Lacks("3.0.0", now); e.Eligible("3.0.0") || e.Release != known.Release || !strings.Contains(lacks, "parse switchd/prod/upstream in Consul: ") {
+	if lacks := e.Lacks("3.0.0", now); e.Eligible("3.0.0") || e.Release != known.Release || !strings.HasPrefix(lacks, "how environment staging is read is not known: parse switchd/prod/upstream in Consul: ") {
 		t.Errorf("while it is broken: %q, %+v", lacks, e)
 	}
 	change, err := w.Do(t.Context(), "web", "test", rollback)

@@ -61,6 +61,9 @@ type Contact struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
+// Unreadable tells whether there was something that can't be read, as Error says.
+func (c Contact) Unreadable() bool { return c.Upstream == "" && c.Error != "" }
+
 // ParseEligibility reads a record. It gives nil for an empty value.
 func ParseEligibility(value []byte, index uint64) (*Eligibility, error) {
 	if len(value) == 0 {
@@ -90,7 +93,7 @@ func (e *Eligibility) Proven() bool {
 
 // Eligible tells whether a version may be promoted here.
 func (e *Eligibility) Eligible(version string) bool {
-	return e == nil || e.Version == version && e.Proven() && e.Trouble == "" && e.Release != ""
+	return e == nil || e.Version == version && e.Proven() && e.Trouble == "" && e.Release != "" && !e.Contact.Unreadable()
 }
 
 // Lacks says what a version lacks to be eligible, "" if nothing. Times of day are
@@ -99,6 +102,8 @@ func (e *Eligibility) Lacks(version string, now time.Time) string {
 	switch {
 	case e.Eligible(version):
 		return ""
+	case e.Contact.Unreadable():
+		return fmt.Sprintf("how environment %s is read is not known: %s", e.Upstream, e.Contact.Error)
 	case e.Seen.IsZero():
 		return fmt.Sprintf("environment %s was not read yet", e.Upstream) + e.away(now)
 	case e.Version == "" && e.Missing != "":

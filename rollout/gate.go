@@ -1,6 +1,10 @@
 package rollout
 
-import "time"
+import (
+	"time"
+
+	"switchd/spec"
+)
 
 // GateState is what became of one gate at one point of a rollout: the decision
 // record.
@@ -15,9 +19,12 @@ type GateState struct {
 	Since time.Time `json:"since"` // when the rollout came to it, or it was lost again
 	// Until is when a window opens, or the gate's deadline; Then is what happens at
 	// that.
-	Until   time.Time   `json:"until,omitzero"`
-	Then    string      `json:"then,omitempty"`
-	Outcome GateOutcome `json:"outcome"`
+	Until time.Time `json:"until,omitzero"`
+	Then  string    `json:"then,omitempty"`
+	// Patience is how long the gate is waited for while no window at the point is
+	// shut; Until follows from it.
+	Patience spec.Duration `json:"patience,omitempty"`
+	Outcome  GateOutcome   `json:"outcome"`
 	// Why is what is missing, or why it was decided so; By is who decided.
 	Why string    `json:"why,omitempty"`
 	By  []string  `json:"by,omitempty"`

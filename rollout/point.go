@@ -241,7 +241,11 @@ func (p *plan) runOut() string {
 			continue
 		}
 		g.Outcome, g.At = GateExpired, p.now
-		over = append(over, fmt.Sprintf("%s %s was waited for longer than %s: %s", g.Kind, g.Name, g.Until.Sub(g.Since).Round(time.Second), g.Why))
+		text := fmt.Sprintf("%s %s was waited for longer than %s", g.Kind, g.Name, g.Patience.Std())
+		if g.Until.Sub(g.Since) > g.Patience.Std() {
+			text += fmt.Sprintf(" (since %s, without the time in which a window was shut)", g.Since.UTC().Format(time.RFC3339))
+		}
+		over = append(over, text+": "+g.Why)
 	}
 	return strings.Join(over, "; ")
 }

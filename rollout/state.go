@@ -31,19 +31,20 @@ func (p *plan) found(label string, g spec.Gate, f finding, windows []spec.Window
 			p.record.note(p.now, s.String(), append(slices.Clone(f.facts), p.healthFacts()...)...)
 		}
 	}
-	s.Until, s.Then = time.Time{}, ""
+	s.Until, s.Then, s.Patience = time.Time{}, "", 0
 	if s.Outcome == GateWaits {
 		s.At = time.Time{}
 		s.Until, s.Then = f.changes, goesOn
 		if g.Kind != spec.GateWindow {
 			after, then := patience(g)
+			s.Patience = spec.Duration(after)
 			s.Until, s.Then = window.After(windows, s.Since, after), then
 			if s.Until.IsZero() {
-				s.Until = s.Since.Add(after) // open for too little of two years
+				s.Until = s.Since.Add(window.Horizon) // they are open for too little of it
 			}
-			if s.Until.Before(p.now) && was.Until.After(p.now) {
-				// Its windows were changed, or somebody went around them. That
-				// must not end at once what had time.
+			if was.Outcome == GateWaits && was.Patience == s.Patience && s.Until.Before(was.Until) {
+				// Its windows were changed, or somebody went around them. The time
+				// in which they were shut stays out of the count.
 				s.Until = was.Until
 			}
 		}

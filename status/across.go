@@ -134,7 +134,7 @@ func (p *Place) read(ctx context.Context, l *ledger.Ledger, now time.Time) error
 	}
 	if env.After != nil {
 		p.After = env.After.Environment
-		if contact.Upstream == p.After {
+		if contact.Upstream == p.After || contact.Unreadable() {
 			p.Contact = &contact
 		}
 	}
@@ -247,6 +247,8 @@ func AcrossText(w io.Writer, across Across, now time.Time, opts Options) error {
 		switch contact := place.Contact; {
 		case place.Error != "":
 			p.line(0, cell{fmt.Sprintf("%s can't be read: %s", place.Name, place.Error), bad})
+		case contact != nil && contact.Unreadable():
+			p.line(0, cell{fmt.Sprintf("how %s reads %s is not known: %s", place.Name, place.After, contact.Error), bad})
 		case contact != nil && contact.Error != "":
 			p.line(0, cell{fmt.Sprintf("%s can't read %s since %s: %s", place.Name, place.After, Clock(contact.Since, now), contact.Error), bad})
 		case place.After != "" && contact == nil:

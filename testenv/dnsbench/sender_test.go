@@ -155,7 +155,7 @@ func TestSender_CountsWhatIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out.Sent < 90 || out.Sent > 100 || out.Lost != out.Sent/10 || out.Answered != out.Sent-out.Lost {
-		t.Errorf("got %+v, want 10 of 100 lost", out)
+		t.Errorf("got %+v, want every tenth of 100 lost", out)
 	}
 }
 

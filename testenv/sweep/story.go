@@ -228,6 +228,15 @@ func (w *world) recordsAtRest(ctx context.Context, now rollout.Situation) error 
 	if err != nil {
 		return err
 	}
+	for _, folder := range []string{w.keys.Consents(), w.keys.Bypasses()} {
+		words, err := w.ledger.Consul.List(ctx, folder)
+		if err != nil {
+			return err
+		}
+		if len(words) > 0 {
+			return fmt.Errorf("what was said of an ended rollout is left at %s", words[0].Key)
+		}
+	}
 	if i := slices.IndexFunc(slots, func(e consul.Entry) bool { return e.Session != "" }); i >= 0 {
 		return fmt.Errorf("slot %s is held by %s", slots[i].Key, slots[i].Value)
 	}

@@ -15,8 +15,13 @@ import (
 // measured.
 func (w *World) drain(ctx context.Context, s rollout.Situation, progress func(string)) gate.Verdict {
 	least := s.Spec.LeastAfter()
-	if left := time.Until(s.Record.SwitchedAt.Add(least)); left > 0 {
-		progress(fmt.Sprintf("caches may lead to the old pool for %s after the switch", least))
+	// Until the proof, something may have told caches of the old pool.
+	since := s.Record.ProvedAt
+	if since.IsZero() {
+		since = s.Record.SwitchedAt
+	}
+	if left := time.Until(since.Add(least)); left > 0 {
+		progress(fmt.Sprintf("caches may lead to the old pool for %s after the proof of the switch", least))
 		select {
 		case <-ctx.Done():
 			return gate.Undecided("ended before %s were over, for which caches may lead to the old pool", least)

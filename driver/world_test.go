@@ -209,6 +209,13 @@ func TestDrain_WithoutAQueryWaitsForThreeTTLs(t *testing.T) {
 		if v := run(t.Context(), w, rollout.JobDrain, s); v.Outcome != gate.Pass || time.Since(began) != 0 {
 			t.Errorf("after %s more: %s %s", time.Since(began), v.Outcome, v.Why)
 		}
+		// Until the proof, a replica that was cut off led caches to the old pool.
+		s = switched()
+		s.Record.ProvedAt = s.Record.SwitchedAt.Add(10 * time.Second)
+		began = time.Now()
+		if v := run(t.Context(), w, rollout.JobDrain, s); v.Outcome != gate.Pass || time.Since(began) != 25*time.Second {
+			t.Errorf("with a late proof, after %s: %s %s", time.Since(began), v.Outcome, v.Why)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 14*time.Second)
 		defer cancel()
 		if v := run(ctx, w, rollout.JobDrain, switched()); v.Outcome != gate.Unknown {

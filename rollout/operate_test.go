@@ -209,3 +209,47 @@ func TestPlan_ACollapseIsActedOnWhenItLasts(t *testing.T) {
 		}
 	})
 }
+
+// TestPlan_APoolThatHadUsersAMomentAgoIsNotRolled: the next release after a
+// rollback finds users there yet, whom caches lead.
+func TestPlan_APoolThatHadUsersAMomentAgoIsNotRolled(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := runTo(t, rapid.SampledFrom([]rollout.Phase{rollout.Canary, rollout.Baking, rollout.Done}).Draw(t, "phase"))
+		for i := range w.pools[spec.Blue] {
+			w.pools[spec.Blue][i].Version = "v0" // also where it was upgraded
+		}
+		back := w.now
+		if rapid.Bool().Draw(t, "their clock is ahead") {
+			back = back.Add(time.Hour)
+		}
+		change, err := rollout.Rollback(w.situation(), "test", "", back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.commit(t, change)
+		if change, err = rollout.Promote(w.situation(), "r2", "v2", "test", w.now); err != nil {
+			t.Fatal(err)
+		}
+		w.commit(t, change)
+		w.spec.Deadlines["staging"] = spec.Deadline{After: spec.Duration(time.Second), Then: spec.ThenHalt}
+		for _, in := range w.pools[spec.Green] {
+			w.reports[in.Node] = rollout.Report{Rollout: "r2", State: rollout.Staged}
+		}
+		w.plan(t)
+		until := w.now.Add(max(w.spec.LeastAfter(), w.spec.Switch.Settles()))
+		for _, now := range []time.Time{w.now, until.Add(-time.Second)} {
+			w.now = now
+			w.plan(t)
+			if w.record.Phase != rollout.Staging || w.record.Wait == nil || !strings.HasPrefix(w.record.Wait.For, "for caches to forget that they were led to green") ||
+				!w.record.Wait.Until.Equal(until) || w.wake.After(until) {
+				t.Fatalf("%s before %s, in phase %s: waits %+v, wakes at %s", until.Sub(now), until, w.record.Phase, w.record.Wait, w.wake)
+			}
+		}
+		w.now = until
+		w.plan(t)
+		if w.record.Phase != rollout.Rolling {
+			t.Fatalf("in phase %s: waits %+v", w.record.Phase, w.record.Wait)
+		}
+	})
+}

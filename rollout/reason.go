@@ -46,6 +46,9 @@ func (r *Record) WaitReason() WaitReason {
 	if strings.HasPrefix(r.Wait.For, "for the pool that users are on: ") {
 		return WaitsHealth
 	}
+	if strings.HasPrefix(r.Wait.For, "for caches to forget ") {
+		return WaitsTTL
+	}
 	if open := r.Waiting(); len(open) > 0 {
 		return WaitReason(open[0].Kind)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"switchd/spec"
 )
@@ -55,6 +56,9 @@ func (p *plan) staging() Decision {
 		return p.wait(fmt.Sprintf("for nodes of pool %s: %d of its quorum of %d are there (away: %s)", p.record.Pool, len(staged), quorum, list(away)))
 	}
 	if d, held := p.hold(spec.PointRoll, p.Spec.GatesAt(spec.PointRoll)); held {
+		return d
+	}
+	if d, waits := p.lingering(); waits {
 		return d
 	}
 	p.record.Members, p.record.LeftOut = staged, slices.Concat(away, broken, stuck)
@@ -165,4 +169,27 @@ func (p *plan) reasons(nodes []string) string {
 		}
 	}
 	return ""
+}
+
+// lingering waits until caches have forgotten that the pool had users: a moment
+// ago it may have been rolled back, or a canary. Until then, the rollback's own
+// TTL leads some of them to nodes that the roll is about to stop.
+func (p *plan) lingering() (Decision, bool) {
+	if p.Live == nil || p.Live.Generation <= 1 || p.record.From.Pool == "" {
+		return Decision{}, false // it never had any
+	}
+	left := p.Live.At
+	if left.After(p.record.Entered) {
+		left = p.record.Entered // the clock of who wrote it is ahead
+	}
+	until := left.Add(max(p.Spec.LeastAfter(), p.Spec.Switch.Settles()))
+	if !p.now.Before(until) {
+		return Decision{}, false
+	}
+	if end := until.Add(time.Minute); !p.record.Deadline.IsZero() && p.record.Deadline.Before(end) {
+		p.record.Deadline = end // it is no delay of the nodes
+	}
+	d := p.waitUntil(fmt.Sprintf("for caches to forget that they were led to %s until %s", p.record.Pool, left.UTC().Format(time.TimeOnly)), until, goesOn)
+	d.Wake = until
+	return d, true
 }

@@ -4,7 +4,7 @@ import "time"
 
 // Drain says when the traffic of the old pool is over.
 type Drain struct {
-	// Least is how long after the switch nobody looks, nor less than three
+	// Least is how long after the switch's proof nobody looks, nor less than three
 	// TTLs: browsers and runtimes keep answers longer than they should.
 	Least Duration `json:"least,omitempty"`
 	// Query is PromQL for the old pool's requests per second; ${pool} is that
@@ -23,8 +23,8 @@ func (d *Drain) form() form {
 	}}
 }
 
-// LeastAfter is how long after a switch the traffic of the old pool may not
-// count as over.
+// LeastAfter is how long after a switch is proved the traffic of the old pool
+// may not count as over.
 func (s *Service) LeastAfter() time.Duration {
 	const ttls = 3 // that no cache should outlast
 	return max(ttls*s.Switch.InForce(true).Std(), s.Drain.Least.Std())

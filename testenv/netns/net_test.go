@@ -139,10 +139,10 @@ func TestHost_CountsFramesAsOnAWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 1448 bytes of each full frame of 1514 are payload, and a few frames are
-	// not full.
+	// not full, or are sent again on a busy machine.
 	sent, received := traffic(t, hosts[0]).Sent, traffic(t, hosts[1]).Received
 	for way, got := range map[string]uint64{"sent": sent, "received": received} {
-		if ratio := float64(got) / size; ratio < 1514.0/1448 || ratio > 1.02*1514/1448 {
+		if ratio := float64(got) / size; ratio < 1514.0/1448 || ratio > 1.1*1514/1448 {
 			t.Errorf("%s %d bytes for %d of payload: %.3f, want about %.3f", way, got, size, ratio, 1514.0/1448)
 		}
 	}

@@ -106,7 +106,8 @@ func (w *world) verdict(ctx context.Context, p *pool, began time.Time, lasts tim
 	if err != nil {
 		return gate.Undecided("%v", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lasts+time.Minute)
+	const busy = 3 * time.Minute // a machine that is needs more looks to know
+	ctx, cancel := context.WithTimeout(ctx, lasts+busy)
 	defer cancel()
 	return analysis.Watch(ctx, analysis.Task{
 		Config: config, Vars: spec.Vars{Service: "web", Pool: p.name, Other: w.live.name, Version: "1"},

@@ -205,9 +205,11 @@ read line <"$GO"
 func TestShim_ShorterGraceCounts(t *testing.T) {
 	t.Parallel()
 	ctx, rt := runnertest.Context(t), newRuntime(t)
+	// The signal may come to a sleep that is only just being started and takes no
+	// notice: the shell must not wait for its end before it says so.
 	app := newApp(t, "web-hurry", `trap 'echo asked >"$REPORT"' TERM
 echo ready >"$REPORT"
-while :; do sleep 600; done
+while :; do sleep 600 & wait $!; done
 `)
 	h := app.Start(t, rt)
 	app.Report(t)
